@@ -1,0 +1,377 @@
+"""The search space: reading it, its unit interval, its conditions."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo.errors import DefinitionError
+from hpo.space import Choice, Float, Int, Space, parse_space
+
+LR = {"low": 1e-6, "high": 1e-2, "log": True}
+OPTIMIZER = {"choices": ["sgd", "momentum", "adam"]}
+MOMENTUM = {"low": 0.5, "high": 0.99, "when": {"optimizer": "momentum"}}
+
+
+# Reading
+
+
+def test_the_kinds_of_axes():
+    space = parse_space(
+        {
+            "lr": LR,
+            "dropout": {"low": 0, "high": 0.5},
+            "width": {"low": 16, "high": 256, "step": 16},
+            "batch": {"low": 8, "high": 128, "log": True},
+            "share": {"low": 0, "high": 1, "step": 0.25},
+            "optimizer": {"choices": ["sgd", "adam"]},
+        }
+    )
+    assert dict(space.axes) == {
+        "lr": Float(1e-6, 1e-2, log=True),
+        "dropout": Float(0.0, 0.5),
+        "width": Int(16, 256, step=16),
+        "batch": Int(8, 128, log=True),
+        "share": Float(0.0, 1.0, step=0.25),
+        "optimizer": Choice(("sgd", "adam")),
+    }
+    assert list(space) == list(space.axes)
+    assert len(space) == 6
+    assert space["width"] == space.axes["width"]
+    assert {name for name in space if space[name].discrete} == {
+        "width",
+        "batch",
+        "share",
+        "optimizer",
+    }
+
+
+def ranged(**changes):
+    return {"x": {"low": 1.0, "high": 2.0, **changes}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({}, r"\[space\] is empty: name at least one parameter"),
+        ({"x": 0.1}, r"\[space\] x: 0.1 is not a range. Write .* under \[fixed\]"),
+        ({"x": [1, 2]}, r"\[space\] x: \[1, 2\] is not a range"),
+        ({"x": {"low": 1}}, r"\[space\] x: high is missing; a range needs low and high"),
+        ({"x": {"high": 1}}, r"\[space\] x: low is missing"),
+        ({"x": {}}, r"\[space\] x: low is missing"),
+        (ranged(low="a"), r"\[space\] x: low \('a'\) is not a finite number"),
+        (ranged(low=True), r"\[space\] x: low \(True\) is not a finite number"),
+        (ranged(high=math.inf), r"\[space\] x: high \(inf\) is not a finite number"),
+        (ranged(low=math.nan), r"\[space\] x: low \(nan\) is not a finite number"),
+        (ranged(low=2.0), r"\[space\] x: low \(2.0\) is not below high \(2.0\)"),
+        (ranged(low=3.0), r"\[space\] x: low \(3.0\) is not below high \(2.0\)"),
+        (ranged(log="yes"), r"\[space\] x: log \('yes'\) is not true or false"),
+        (ranged(log=1), r"\[space\] x: log \(1\) is not true or false"),
+        (ranged(log=True, low=0), r"\[space\] x: low \(0\) must be above 0 on a log axis"),
+        (ranged(log=True, low=-1), r"\[space\] x: low \(-1\) must be above 0 on a log axis"),
+        (ranged(log=True, step=0.1), r"\[space\] x: log and step do not go together"),
+        (ranged(step=0), r"\[space\] x: step \(0\) is not a number above 0"),
+        (ranged(step=-0.1), r"\[space\] x: step \(-0.1\) is not a number above 0"),
+        (ranged(step="a"), r"\[space\] x: step \('a'\) is not a number above 0"),
+        (ranged(step=True), r"\[space\] x: step \(True\) is not a number above 0"),
+        (ranged(step=math.inf), r"\[space\] x: step \(inf\) is not a number above 0"),
+        (ranged(step=1.5), r"\[space\] x: step \(1.5\) is larger than the range 1.0 to 2.0"),
+        (ranged(hgih=3), r"\[space\] x: unknown key 'hgih'; allowed are low, high, log, step"),
+        ({"x": {"choices": ["a"], "low": 1}}, r"unknown key 'low'; allowed are choices, when"),
+        ({"x": {"choices": []}}, r"\[space\] x: choices \(\[\]\) is not a list with at least"),
+        ({"x": {"choices": "ab"}}, r"\[space\] x: choices \('ab'\) is not a list"),
+        ({"x": {"choices": ["a", "a"]}}, r"\[space\] x: the choice 'a' is there twice"),
+        ({"x": {"choices": [1, 1.0]}}, r"\[space\] x: the choice 1.0 is there twice"),
+        ({"x": {"choices": [[1]]}}, r"\[space\] x: the choice \[1\] is not a string, a number"),
+        ({"x": {"choices": [None]}}, r"\[space\] x: the choice None is not a string"),
+        ({"x": {"choices": [math.nan]}}, r"\[space\] x: the choice nan is not finite"),
+        (ranged(when="adam"), r"\[space\] x: when \('adam'\) is not a condition such as"),
+        (ranged(when={}), r"\[space\] x: when \({}\) is not a condition"),
+        (ranged(when={"y": "a"}), r"\[space\] x: when names 'y', which is not a parameter of"),
+        (
+            {**ranged(when={"y": 1}), "y": {"low": 1, "high": 2}},
+            r"\[space\] x: when names 'y', which is not a parameter with choices",
+        ),
+        (
+            {**ranged(when={"optimizer": "Adam"}), "optimizer": OPTIMIZER},
+            r"when names 'optimizer' = 'Adam', which is none of its choices "
+            r"\('sgd', 'momentum', 'adam'\)",
+        ),
+        (
+            {**ranged(when={"flag": 1}), "flag": {"choices": [True, False]}},
+            r"when names 'flag' = 1, which is none of its choices \(True, False\)",
+        ),
+        (
+            {**ranged(when={"optimizer": []}), "optimizer": OPTIMIZER},
+            r"\[space\] x: when names 'optimizer' without a value",
+        ),
+        (
+            {"x": {"choices": ["a"], "when": {"x": "a"}}},
+            r"\[space\] x: its condition depends on itself",
+        ),
+        (
+            {
+                "x": {"choices": ["a"], "when": {"y": "a"}},
+                "y": {"choices": ["a"], "when": {"z": "a"}},
+                "z": {"choices": ["a"], "when": {"x": "a"}},
+            },
+            r"\[space\] x: its condition depends on itself",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_named(raw, message):
+    with pytest.raises(DefinitionError, match=message):
+        parse_space(raw)
+
+
+def test_true_and_one_are_two_choices():
+    assert parse_space({"x": {"choices": [True, 1, "1"]}})["x"] == Choice((True, 1, "1"))
+
+
+def test_a_space_is_written_as_it_is_read():
+    raw = {
+        "optimizer": OPTIMIZER,
+        "lr": LR,
+        "momentum": {**MOMENTUM, "log": False, "when": {"optimizer": ["momentum"]}},
+        "width": {"low": 16, "high": 256, "log": False, "step": 16},
+    }
+    written = parse_space(raw).to_json()
+    assert written == raw
+    assert parse_space(json.loads(json.dumps(written))) == parse_space(raw)
+
+
+# The unit interval
+
+floats = st.floats(-1e6, 1e6, allow_subnormal=False)
+units = st.floats(0.0, 1.0)
+
+
+@st.composite
+def float_axes(draw):
+    if draw(st.booleans()):
+        low = 10.0 ** draw(st.floats(-12, 3))
+        return Float(low, low * 10.0 ** draw(st.floats(0.01, 6)), log=True)
+    low = draw(floats)
+    return Float(low, low + max(1e-3, abs(low) * 1e-3) * draw(st.floats(1, 1e4)))
+
+
+@st.composite
+def stepped_axes(draw):
+    decimals = draw(st.integers(0, 4))
+    low = draw(st.integers(-1000, 1000))
+    step = draw(st.integers(1, 50))
+    high = low + draw(st.integers(step, 60 * step))  # the step need not divide the range
+    unit = 10**decimals
+    return Float(low / unit, high / unit, step=step / unit)
+
+
+@st.composite
+def int_axes(draw):
+    low = draw(st.integers(1, 300))
+    if draw(st.booleans()):
+        return Int(low, low + draw(st.integers(1, 300)), log=True)
+    low -= 150
+    step = draw(st.integers(1, 20))
+    high = low + draw(st.integers(step, 300 + step))
+    return Int(low, high, step=step if draw(st.booleans()) else None)
+
+
+choice_axes = st.integers(1, 8).map(lambda n: Choice(tuple(range(n))))
+
+
+@given(float_axes(), units)
+def test_a_real_value_comes_back(axis, u):
+    value = axis.from_unit(u)
+    assert type(value) is float
+    assert axis.contains(value)
+    assert axis.to_unit(value) == pytest.approx(u, abs=1e-6)
+    assert axis.from_unit(axis.to_unit(value)) == pytest.approx(value, rel=1e-9, abs=1e-9)
+
+
+@given(st.one_of(stepped_axes(), int_axes()))
+def test_every_value_of_a_discrete_axis_comes_back(axis):
+    values = axis.values()
+    assert values == sorted(set(values))
+    assert values[0] == axis.low
+    assert axis.high - (axis.step or 1) < values[-1] <= axis.high
+    for value in values:
+        assert axis.contains(value)
+        assert 0 <= axis.to_unit(value) <= 1
+        assert axis.from_unit(axis.to_unit(value)) == value
+
+
+@given(st.one_of(stepped_axes(), int_axes(), choice_axes), units)
+def test_a_position_gives_one_of_the_values(axis, u):
+    assert axis.from_unit(u) in axis.values()
+    assert axis.from_unit(0.0) == axis.values()[0]
+    assert axis.from_unit(1.0) == axis.values()[-1]
+
+
+@given(st.one_of(float_axes(), stepped_axes(), int_axes()), units, units)
+def test_the_mapping_rises(axis, u, v):
+    low, high = sorted((u, v))
+    assert axis.from_unit(low) <= axis.from_unit(high)
+
+
+@given(st.one_of(stepped_axes(), int_axes(), choice_axes))
+def test_every_value_has_an_equal_share(axis):
+    if getattr(axis, "log", False):
+        return  # shares are equal in logarithms there
+    values = axis.values()
+    found = [axis.from_unit((i + 0.5) / len(values)) for i in range(len(values))]
+    assert found == values
+
+
+def test_a_log_axis_has_equal_decades():
+    axis = Float(1e-6, 1e-2, log=True)
+    assert [axis.from_unit(i / 4) for i in range(5)] == pytest.approx(
+        [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    )
+    assert axis.to_unit(1e-7) == pytest.approx(-0.25)
+    assert axis.to_unit(1.0) == pytest.approx(1.5)
+
+
+def test_a_whole_number_has_the_share_of_its_interval_in_logarithms():
+    axis = Int(1, 8, log=True)
+    n = 20_000
+    drawn = [axis.from_unit((i + 0.5) / n) for i in range(n)]
+    for value in range(1, 9):
+        share = math.log((value + 0.5) / (value - 0.5)) / math.log(8.5 / 0.5)
+        assert drawn.count(value) / n == pytest.approx(share, abs=1e-3)
+
+
+def test_steps_are_the_decimals_that_the_user_means():
+    assert Float(0.1, 0.5, step=0.1).values() == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert Float(1e-14, 3e-14, step=1e-14).values() == [1e-14, 2e-14, 3e-14]
+    third = Float(1 / 3, 1.0, step=0.5)
+    assert all(third.contains(value) for value in third.values())
+
+
+# Membership
+
+
+@pytest.mark.parametrize(
+    ("axis", "inside", "outside"),
+    [
+        (Float(0.0, 1.0), [0.0, 0.5, 1.0, 1, 0], [-0.1, 1.1, math.nan, "0.5", True, None]),
+        (Int(1, 4), [1, 4], [0, 5, 2.0, True, "2"]),
+        (Choice(("a", 1, True)), ["a", 1, 1.0, True], [False, "b", 2, None]),
+        (Choice((1, 2)), [1, 2], [True]),
+    ],
+    ids=str,
+)
+def test_membership(axis, inside, outside):
+    assert all(axis.contains(value) for value in inside)
+    assert not any(axis.contains(value) for value in outside)
+
+
+# Conditions
+
+NESTED = parse_space(
+    {
+        "eps": {"low": 1e-9, "high": 1e-6, "log": True, "when": {"amsgrad": True}},
+        "amsgrad": {"choices": [True, False], "when": {"optimizer": "adam"}},
+        "momentum": {"low": 0.5, "high": 0.99, "when": {"optimizer": ["momentum", "nesterov"]}},
+        "optimizer": {"choices": ["sgd", "momentum", "nesterov", "adam"]},
+        "lr": LR,
+    }
+)
+
+
+def test_parents_come_first():
+    assert NESTED.parents_first() == ["optimizer", "amsgrad", "eps", "momentum", "lr"]
+    assert NESTED.conditional == ["eps", "amsgrad", "momentum"]
+
+
+@pytest.mark.parametrize(
+    ("params", "valid"),
+    [
+        ({"optimizer": "sgd", "lr": 1e-3}, True),
+        ({"optimizer": "momentum", "momentum": 0.9, "lr": 1e-3}, True),
+        ({"optimizer": "adam", "amsgrad": False, "lr": 1e-3}, True),
+        ({"optimizer": "adam", "amsgrad": True, "eps": 1e-8, "lr": 1e-3}, True),
+        ({"optimizer": "sgd", "lr": 1e-3, "momentum": 0.9}, False),
+        ({"optimizer": "momentum", "lr": 1e-3}, False),
+        ({"optimizer": "adam", "amsgrad": 1, "eps": 1e-8, "lr": 1e-3}, False),
+        ({"optimizer": "sgd", "amsgrad": True, "eps": 1e-8, "lr": 1e-3}, False),
+        ({"optimizer": "sgd", "lr": 1e-1}, False),
+        ({"optimizer": "sgd"}, False),
+        ({"optimizer": "sgd", "lr": 1e-3, "other": 1}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_a_space_holds_what_exists_and_no_more(params, valid):
+    assert NESTED.contains(params) is valid
+
+
+@given(st.lists(units, min_size=5, max_size=5))
+def test_every_point_of_the_cube_is_a_setting(position):
+    params = NESTED.from_unit(position)
+    assert NESTED.contains(params)
+    assert list(params) == [name for name in NESTED if name in params]
+    # What does not exist never shifts what does.
+    assert params["lr"] == NESTED["lr"].from_unit(position[4])
+
+
+def test_a_point_needs_a_coordinate_for_each_axis():
+    with pytest.raises(ValueError, match="shorter"):
+        NESTED.from_unit([0.5] * 4)
+
+
+def test_two_conditions_may_share_a_parent():
+    space = parse_space(
+        {
+            "a": {"choices": [0, 1]},
+            "b": {"choices": [0, 1], "when": {"a": 1}},
+            "c": {"choices": [0, 1], "when": {"a": 1}},
+            "x": {"low": 0.0, "high": 1.0, "when": {"a": 1, "b": 1, "c": 1}},
+        }
+    )
+    assert space.from_unit([1.0, 1.0, 1.0, 1.0]) == {"a": 1, "b": 1, "c": 1, "x": 1.0}
+    assert space.from_unit([1.0, 1.0, 0.0, 1.0]) == {"a": 1, "b": 1, "c": 0}
+
+
+# Fixing and replacing
+
+
+def test_fixing_takes_a_parameter_out():
+    space = parse_space({"optimizer": OPTIMIZER, "momentum": MOMENTUM, "lr": LR})
+    assert list(space.fixing("lr", 0.1)) == ["optimizer", "momentum"]
+    # The condition is met for good, so it is gone; or never met, so the parameter is.
+    always = space.fixing("optimizer", "momentum")
+    assert always["momentum"] == Float(0.5, 0.99)
+    assert list(always) == ["momentum", "lr"]
+    assert list(space.fixing("optimizer", "sgd")) == ["lr"]
+    assert list(space) == ["optimizer", "momentum", "lr"]
+
+
+def test_fixing_takes_the_children_of_what_is_dropped_along():
+    assert list(NESTED.fixing("optimizer", "sgd")) == ["lr"]
+    adam = NESTED.fixing("optimizer", "adam")
+    assert list(adam) == ["eps", "amsgrad", "lr"]
+    assert adam.conditional == ["eps"]
+    assert list(adam.fixing("amsgrad", True)) == ["eps", "lr"]
+    assert list(NESTED.fixing("amsgrad", False)) == ["momentum", "optimizer", "lr"]
+
+
+def test_fixing_keeps_the_other_conditions():
+    space = Space(
+        {
+            "a": Choice((0, 1)),
+            "b": Choice((0, 1)),
+            "x": Float(0.0, 1.0, when={"a": (1,), "b": (1,)}),
+        }
+    )
+    assert space.fixing("a", 1)["x"] == Float(0.0, 1.0, when={"b": (1,)})
+
+
+def test_an_axis_can_be_replaced():
+    space = parse_space({"lr": LR, "optimizer": OPTIMIZER})
+    narrow = space.with_axis("lr", Float(1e-4, 1e-3, log=True))
+    assert narrow["lr"] == Float(1e-4, 1e-3, log=True)
+    assert list(narrow) == ["lr", "optimizer"]
+    assert space["lr"] == Float(1e-6, 1e-2, log=True)
