@@ -1,0 +1,408 @@
+"""A definition: objective, space, fixed settings and how to search; from TOML or Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from hpo.errors import DefinitionError
+from hpo.space import Choice, Int, Space, parse_space
+
+Direction = Literal["maximize", "minimize"]
+SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
+
+_IMPORTABLE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+_Importable = Annotated[str, StringConstraints(pattern=_IMPORTABLE)]
+_NAME = re.compile(r"^[^\s/\x00-\x1f][^\x00-\x1f]{0,255}$")
+
+
+class Search(BaseModel):
+    """The `[search]` table: how the space is searched.
+
+    Args:
+        sampler: How settings are drawn in stage 1.
+        trials: Trials per stage, replicates included.
+        seed: Seed of everything random in the study.
+        seeds: Replicates of each setting, each with a seed that all settings share.
+        timeout: Seconds after which a run of the stage stops; the stage stays open.
+        max_attempts: How often a trial is begun whose worker keeps dying.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    sampler: SamplerName = "random"
+    trials: int = Field(default=100, ge=1)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)  # what a database holds
+    seeds: int = Field(default=1, ge=1)
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_attempts: int = Field(default=3, ge=1)
+
+
+_DEFAULT_SEARCH = Search()
+
+
+class _File(BaseModel):
+    """The tables and keys of a definition file; the space is read by `parse_space`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str | None = None
+    objective: _Importable
+    describe: _Importable | None = None
+    test: _Importable | None = None
+    figure: _Importable | None = None
+    finding: _Importable | None = None
+    metric: str = Field(default="score", min_length=1)
+    direction: Direction
+    space: dict[str, Any]
+    limits: dict[str, dict[str, Any]] = {}
+    fixed: dict[str, Any] = {}
+    search: Search = Search()
+    quick: dict[Literal["fixed", "search"], dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a study is about.
+
+    Args:
+        name: Default name of its studies.
+        objective: "module:function" of the objective.
+        direction: Whether a higher or a lower score is better.
+        space: The parameters of stage 1.
+        metric: The reported metric that the score is the last value of.
+        describe: "module:function" that describes the data, or None.
+        test: "module:function" that evaluates on the test set, or None.
+        figure: "module:function" that draws a figure of its own, or None.
+        finding: "module:function" that states a finding, or None.
+        limits: How far `narrow` may widen, by parameter; others have a default.
+        fixed: Settings passed to the objective beside the sampled ones.
+        search: How the space is searched.
+        quick: What `--quick` replaces, as `{"fixed": {...}, "search": {...}}`.
+        folder: Folder that is put on `sys.path`, so that the objective can be imported.
+    """
+
+    name: str
+    objective: str
+    direction: Direction
+    space: Space
+    metric: str = "score"
+    describe: str | None = None
+    test: str | None = None
+    figure: str | None = None
+    finding: str | None = None
+    limits: Mapping[str, tuple[float, float]] | None = None
+    fixed: Mapping[str, Any] | None = None
+    search: Search = _DEFAULT_SEARCH
+    quick: Mapping[str, Any] | None = None
+    folder: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the definition as its file would write it; `folder` is not a part of it."""
+        json_ = {
+            "name": self.name,
+            "objective": self.objective,
+            "describe": self.describe,
+            "test": self.test,
+            "figure": self.figure,
+            "finding": self.finding,
+            "metric": self.metric,
+            "direction": self.direction,
+            "space": self.space.to_json(),
+            "limits": {k: {"low": v[0], "high": v[1]} for k, v in (self.limits or {}).items()},
+            "fixed": dict(self.fixed or {}),
+            "search": self.search.model_dump(),
+        }
+        return {key: value for key, value in json_.items() if value not in (None, {})}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the definition; equal for definitions that mean the same."""
+        meaning = self.to_json()
+        # The order of the parameters matters: random draws are made in it.
+        meaning["space"] = list(meaning["space"].items())
+        canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def quickened(self) -> Definition:
+        """Return the definition with what its `[quick]` table replaces.
+
+        Raises:
+            DefinitionError: It has no such table.
+        """
+        if not self.quick:
+            raise DefinitionError(f"{self.name} has no [quick] table, so --quick means nothing")
+        try:
+            fixed = _parse_fixed(self.quick.get("fixed", {}), self.space.axes)
+            quick = replace(self, fixed={**(self.fixed or {}), **fixed})
+            return quick.searching(**self.quick.get("search", {}))
+        except DefinitionError as error:
+            raise DefinitionError(f"[quick], {error}") from None
+
+    def searching(self, **changes: Any) -> Definition:
+        """Return the definition with changed search settings.
+
+        Raises:
+            DefinitionError: A setting is unknown or has a wrong value.
+        """
+        try:
+            search = Search.model_validate({**self.search.model_dump(), **changes})
+        except ValidationError as error:
+            raise DefinitionError(_first_sentence(error, ("search",))) from None
+        return _checked(replace(self, search=search))
+
+    def setting(self, key: str, value: Any) -> Definition:
+        """Return the definition with one setting fixed.
+
+        A key of the space is no longer searched; any other overrides `[fixed]`. A number may lie
+        outside its range: the range says what is searched, not what works.
+
+        Raises:
+            DefinitionError: The value cannot be stored, or is not one of the parameter's kind.
+        """
+        _check_value(f"--set {key}", value)
+        if key in self.space.axes:
+            axis = self.space.axes[key]
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if isinstance(axis, Choice) and not axis.contains(value):
+                allowed = ", ".join(map(repr, axis.choices))
+                raise DefinitionError(f"--set {key}: {value!r} is none of its choices ({allowed})")
+            if not isinstance(axis, Choice) and not number:
+                raise DefinitionError(f"--set {key}: {value!r} is not a number")
+            if isinstance(axis, Int) and not isinstance(value, int):
+                raise DefinitionError(f"--set {key}: {value!r} is not a whole number")
+            space = self.space.fixing(key, value)
+            if not space.axes:
+                raise DefinitionError(f"--set {key}: nothing would be left to search")
+            limits = {k: v for k, v in (self.limits or {}).items() if k in space.axes}
+            return replace(
+                self, space=space, limits=limits, fixed={**(self.fixed or {}), key: value}
+            )
+        return replace(self, fixed={**(self.fixed or {}), key: value})
+
+
+def load_definition(path: Path) -> Definition:
+    """Read a definition file.
+
+    Raises:
+        DefinitionError: Names the file, the key, what was given and what is allowed.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DefinitionError(f"There is no file {path}") from None
+    except IsADirectoryError:
+        raise DefinitionError(f"{path} is a folder, not a definition file") from None
+    except UnicodeDecodeError:
+        raise DefinitionError(f"{path} is not a text file in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise DefinitionError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        definition = parse_definition(raw, default_name=path.stem)
+    except DefinitionError as error:
+        raise DefinitionError(f"{path}, {error}") from None
+    return replace(definition, folder=str(path.resolve().parent))
+
+
+def parse_definition(raw: Mapping[str, Any], *, default_name: str = "") -> Definition:
+    """Read a definition from the tables of its file.
+
+    Raises:
+        DefinitionError: Names the key, what was given and what is allowed.
+    """
+    try:
+        file = _File.model_validate(dict(raw))
+    except ValidationError as error:
+        raise DefinitionError(_first_sentence(error)) from None
+    definition = Definition(
+        name=check_name(file.name if file.name is not None else default_name),
+        objective=file.objective,
+        describe=file.describe,
+        test=file.test,
+        figure=file.figure,
+        finding=file.finding,
+        metric=file.metric,
+        direction=file.direction,
+        space=parse_space(file.space),
+        limits=_parse_limits(file.limits, file.space),
+        fixed=_parse_fixed(file.fixed, file.space),
+        search=file.search,
+        quick={table: changes for table, changes in file.quick.items()},
+    )
+    if definition.quick:
+        definition.quickened()  # raises now rather than at the first --quick
+    return _checked(definition)
+
+
+def define(
+    objective: Callable[..., float] | str,
+    *,
+    space: Mapping[str, Any],
+    direction: Direction,
+    **rest: Any,
+) -> Definition:
+    """Build a definition in Python.
+
+    Args:
+        objective: The function, importable by its name, or "module:function".
+        space: As the `[space]` table of a file.
+        direction: "maximize" or "minimize".
+        **rest: The other keys and tables of a file.
+
+    Raises:
+        DefinitionError: As for a file; or a function that a worker could not import.
+    """
+    folder = None
+    if not isinstance(objective, str):
+        objective, folder = _importable_name(objective)
+    raw = {"objective": objective, "space": space, "direction": direction, **rest}
+    function = objective.rpartition(":")[2]
+    definition = parse_definition(raw, default_name=function.rpartition(".")[2])
+    return replace(definition, folder=folder)
+
+
+def check_name(name: str) -> str:
+    """Return a study's name if it can be one.
+
+    Raises:
+        DefinitionError: Empty, too long, all digits (those are ids), or unprintable.
+    """
+    if name.isdigit():
+        raise DefinitionError(f"name ({name!r}) is all digits, which would read as a study's id")
+    if not _NAME.match(name) or not name.isprintable() or name != name.strip():
+        raise DefinitionError(
+            f"name ({name!r}) must be 1 to 256 printable characters without spaces at its ends"
+        )
+    return name
+
+
+def _checked(definition: Definition) -> Definition:
+    search = definition.search
+    if search.trials % search.seeds:
+        raise DefinitionError(
+            f"[search] trials ({search.trials}) is not a multiple of seeds ({search.seeds}): "
+            "every setting is run once per seed"
+        )
+    return definition
+
+
+def _parse_limits(
+    raw: Mapping[str, Mapping[str, Any]], space: Mapping[str, Any]
+) -> dict[str, tuple[float, float]]:
+    limits: dict[str, tuple[float, float]] = {}
+    for name, limit in raw.items():
+        where = f"[limits] {name}"
+        axis = space.get(name)
+        if axis is None:
+            raise DefinitionError(f"{where}: not a parameter of [space]")
+        if set(limit) != {"low", "high"}:
+            raise DefinitionError(
+                f"{where}: needs exactly low and high, has {', '.join(limit) or 'none'}"
+            )
+        low, high = limit["low"], limit["high"]
+        for key, number in (("low", low), ("high", high)):
+            known = isinstance(number, int | float) and not isinstance(number, bool)
+            if not known or not math.isfinite(number):
+                raise DefinitionError(f"{where}: {key} ({number!r}) is not a finite number")
+        if "choices" in axis:
+            raise DefinitionError(f"{where}: a parameter with choices has no limits")
+        if low > axis["low"] or high < axis["high"]:
+            raise DefinitionError(
+                f"{where}: {low!r} to {high!r} does not hold the range of [space], "
+                f"{axis['low']!r} to {axis['high']!r}"
+            )
+        if axis.get("log") and low <= 0:
+            raise DefinitionError(f"{where}: low ({low!r}) must be above 0 on a log axis")
+        limits[name] = (low, high)
+    return limits
+
+
+def _parse_fixed(fixed: Mapping[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in fixed.items():
+        if key in space:
+            raise DefinitionError(f"[fixed] {key}: it is searched in [space] already; drop one")
+        _check_value(f"[fixed] {key}", value)
+    return dict(fixed)
+
+
+def _check_value(where: str, value: Any) -> None:
+    """Make sure that a value can be stored and sent to a worker."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise DefinitionError(
+            f"{where}: {value!r} is not a string, finite number, boolean, list or table of those"
+        ) from None
+
+
+def _importable_name(function: Callable[..., float]) -> tuple[str, str | None]:
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    shown = f"{module}:{name}"
+    if not module or not name or "<" in name or module == "__main__":
+        raise DefinitionError(
+            f"objective ({shown}): workers are processes of their own and must be able to import "
+            "it. Put the function at the top level of a module file and pass it from there"
+        )
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    depth = module.count(".") + hasattr(loaded, "__path__")  # a package's file is its __init__
+    folder = None if file is None else str(Path(file).resolve().parents[depth])
+    return shown, folder
+
+
+_NEEDED = {
+    "objective": 'write objective = "module:function"',
+    "direction": 'write direction = "maximize" or "minimize"',
+    "space": "a table [space] names the parameters to search",
+}
+
+
+def _first_sentence(error: ValidationError, prefix: tuple[str, ...] = ()) -> str:
+    """Return pydantic's first finding in our words."""
+    found = error.errors()[0]
+    location = [*prefix, *(str(part) for part in found["loc"] if part != "[key]")]
+    table, key = (location[0], location[1:]) if len(location) > 1 else ("", location)
+    where = (f"[{table}] " if table else "") + ".".join(key)
+    given, context = found["input"], found.get("ctx", {})
+    match found["type"]:
+        case "missing":
+            return f"{where} is missing; {_NEEDED[where]}"
+        case "extra_forbidden":
+            model = Search if table == "search" else _File
+            return f"{where}: unknown key; allowed are {', '.join(model.model_fields)}"
+        case "literal_error":
+            return f"{where}: {given!r} is not {context['expected']}"
+        case "string_pattern_mismatch":
+            return f"{where}: {given!r} is not written module:function"
+        case "greater_than_equal":
+            return f"{where} ({given!r}) must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"{where} ({given!r}) must be at most {context['le']}"
+        case "finite_number":
+            return f"{where} ({given!r}) must be finite"
+        case "greater_than":
+            return f"{where} ({given!r}) must be above {context['gt']}"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"{where if table else f'[{where}]'}: {given!r} is not a table"
+        case "int_type" | "int_from_float":
+            return f"{where} ({given!r}) is not a whole number"
+        case "float_type":
+            return f"{where} ({given!r}) is not a number"
+        case "string_too_short":
+            return f"{where} ({given!r}) is empty"
+        case "string_type":
+            return f"{where} ({given!r}) is not a string"
+        case _:
+            return f"{where} ({given!r}): {found['msg']}"

@@ -1,0 +1,100 @@
+"""A study and its stages, as stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hpo.definition import Definition
+from hpo.objective import Description
+from hpo.space import Space
+from hpo.trial import Trial, TrialState
+
+
+@dataclass(frozen=True)
+class Study:
+    """A definition that was started in a database.
+
+    Args:
+        id: Its number in the database.
+        uuid: Its identity, also after the database was copied.
+        name: Its unique name.
+        definition: What it is about.
+        description: What `describe` said about the data, or None.
+        environment: Versions, platform and folder at its start.
+        created_at: When it was started.
+    """
+
+    id: int
+    uuid: str
+    name: str
+    definition: Definition
+    description: Description | None
+    environment: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One search inside a study: one space, one sampler, one budget.
+
+    Args:
+        id: Its number in the database.
+        uuid: Its identity; its Optuna study carries it as the user attribute `hpo_stage`.
+        number: Its number in the study, from 1.
+        parent: Number of the stage that it was narrowed from, None for the first.
+        optuna_study: Name of its Optuna study when it was made.
+        kind: "start", "narrow", "widen", "manual" or "confirm".
+        space: Its parameters and their ranges.
+        evidence: What `narrow` saw and decided, None for the first.
+        sampler: How its settings are drawn.
+        budget: Number of its slots.
+        seeds: Replicates of each setting.
+        created_at: When it was made.
+        finished_at: When its last slot was counted, None while it is open.
+    """
+
+    id: int
+    uuid: str
+    number: int
+    parent: int | None
+    optuna_study: str
+    kind: str
+    space: Space
+    evidence: Mapping[str, Any] | None
+    sampler: str
+    budget: int
+    seeds: int
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def open(self) -> bool:
+        """Whether some of its slots are not counted yet."""
+        return self.finished_at is None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the slots of a stage ended; `open` ones wait or run."""
+
+    complete: int
+    pruned: int
+    failed: int
+    open: int
+
+    @property
+    def counted(self) -> int:
+        """Number of slots that are used up."""
+        return self.complete + self.pruned + self.failed
+
+    @staticmethod
+    def of(trials: list[Trial], budget: int) -> Counts:
+        """Count the trials of one stage."""
+        states = [trial.state for trial in trials]
+        complete = states.count(TrialState.COMPLETE)
+        pruned = states.count(TrialState.PRUNED)
+        failed = states.count(TrialState.FAIL)
+        return Counts(complete, pruned, failed, budget - complete - pruned - failed)
