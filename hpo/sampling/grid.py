@@ -1,0 +1,72 @@
+"""Grid search: every combination, numbered.
+
+A discrete axis takes all its values. Each of the c continuous axes takes m points at the
+positions i / (m − 1) of its range (in logarithms on a log axis), where m is the largest number
+with m^c × (discrete combinations) ≤ settings; a single point stands in the middle. Setting
+number n is n written in the mixed radix of the axes' lengths, the last axis running fastest.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hpo.errors import DefinitionError
+from hpo.sampling.request import Request
+from hpo.space import Axis, Space
+
+
+def size(space: Space, settings: int) -> int:
+    """Return the number of points of the grid that fits into so many settings.
+
+    Raises:
+        DefinitionError: Even one point per continuous axis is more than `settings`.
+    """
+    return math.prod(len(values) for values in _values(space, settings).values())
+
+
+def suggest(request: Request) -> dict[str, Any]:
+    """Return point number `request.setting` of the grid."""
+    axes = _values(request.space, request.settings)
+    params: dict[str, Any] = {}
+    rest = request.setting
+    for name in reversed(axes):
+        rest, digit = divmod(rest, len(axes[name]))
+        params[name] = axes[name][digit]
+    if rest:  # a point again, under a new number, would be a trial for nothing
+        raise DefinitionError(
+            f"The grid has {size(request.space, request.settings)} settings and they are all "
+            "used; more settings make another grid, so start a new stage or study"
+        )
+    return {name: params[name] for name in axes}
+
+
+def _values(space: Space, settings: int) -> dict[str, list[Any]]:
+    axes = space.axes
+    discrete = math.prod(len(axis.values()) for axis in axes.values() if axis.discrete)
+    continuous = sum(not axis.discrete for axis in axes.values())
+    if discrete > settings:
+        raise DefinitionError(
+            f"The grid of the discrete parameters has {discrete} combinations, more than the "
+            f"{settings} settings of the budget; raise [search] trials, or give a parameter "
+            "fewer choices or a larger step"
+        )
+    points = _root(settings // discrete, continuous) if continuous else 0
+    return {
+        name: axis.values() if axis.discrete else _spread(axis, points)
+        for name, axis in axes.items()
+    }
+
+
+def _spread(axis: Axis, points: int) -> list[Any]:
+    if points == 1:
+        return [axis.from_unit(0.5)]
+    return [axis.from_unit(i / (points - 1)) for i in range(points)]
+
+
+def _root(n: int, power: int) -> int:
+    """Return the largest m with m^power ≤ n; in integers, as 125 ** (1 / 3) is below 5."""
+    m: int = math.floor(n ** (1 / power)) + 1  # never too small, whatever the rounding
+    while pow(m, power) > n:
+        m -= 1
+    return m
