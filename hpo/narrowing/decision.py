@@ -1,0 +1,124 @@
+"""The words of narrowing: settings of a rule, and what it decided, with the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hpo.errors import UsageError
+from hpo.space import Axis, Choice, Scalar, Space
+
+Action = Literal["narrow", "keep", "widen"]
+Side = Literal["lower", "upper"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Settings of the rule.
+
+    Args:
+        top: Number k of best trials it looks at; None for a fifth of the trials, 7 to 20.
+        widen: Whether a range may grow where the best trials lean on its edge.
+
+    Raises:
+        UsageError: `top` is below 2; one trial has no spread.
+    """
+
+    top: int | None = None
+    widen: bool = True
+
+    def __post_init__(self) -> None:
+        if self.top is not None and self.top < 2:
+            raise UsageError(f"top {self.top}: the spread of the best needs at least 2 of them")
+
+    def k(self, n: int) -> int:
+        """Return how many of n trials count as the best."""
+        # ⌈n/5⌉ in whole numbers: 0.2 · 35 is 7.000000000000001.
+        return self.top or min(max(-(-n // 5), 7), 20)
+
+
+DEFAULT_RULE = Rule()
+
+
+@dataclass(frozen=True)
+class AxisDecision:
+    """What becomes of one parameter.
+
+    Args:
+        action: "widen" if any side grows, else "narrow" if any is cut, else "keep".
+        old: The axis as it was searched.
+        new: The axis of the next stage; None if the parameter cannot occur any more, because
+            every choice that it depends on was dropped.
+        reason: One short phrase for a person.
+        numbers: The evidence, ready for JSON.
+    """
+
+    action: Action
+    old: Axis
+    new: Axis | None
+    reason: str
+    numbers: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision as it is stored and printed."""
+        return {
+            "action": self.action,
+            "old": _ends(self.old),
+            "new": None if self.new is None else _ends(self.new),
+            "reason": self.reason,
+            "numbers": dict(self.numbers),
+        }
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a space.
+
+    Args:
+        axes: The decision on each parameter of the old space, in its order.
+        space: The space of the next stage.
+        warnings: Sentences that a person should read.
+        rule: Name of the rule that decided.
+        trials: Number of trials that it used.
+        elites: (stage, number) of the trials that it took for the best, best first.
+        sampler: The sampler that suits the next stage.
+    """
+
+    axes: Mapping[str, AxisDecision]
+    space: Space
+    warnings: tuple[str, ...]
+    rule: str
+    trials: int
+    elites: tuple[tuple[int, int], ...]
+    sampler: str
+
+    @property
+    def changed(self) -> bool:
+        """Whether any parameter is narrowed or widened."""
+        return any(axis.action != "keep" for axis in self.axes.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision as it is stored as evidence of the stage it created."""
+        return {
+            "rule": self.rule,
+            "trials": self.trials,
+            "elites": [list(elite) for elite in self.elites],
+            "sampler": self.sampler,
+            "axes": {name: axis.to_json() for name, axis in self.axes.items()},
+            "warnings": list(self.warnings),
+        }
+
+
+def compared(old: Axis, new: Axis, reason: str, numbers: Mapping[str, Any]) -> AxisDecision:
+    """Return the decision for a new axis, its action read off the two."""
+    action: Action = "narrow"
+    if new == old:
+        action = "keep"
+    elif not isinstance(old, Choice) and not isinstance(new, Choice):
+        action = "widen" if new.low < old.low or new.high > old.high else "narrow"
+    return AxisDecision(action, old, new, reason, numbers)
+
+
+def _ends(axis: Axis) -> list[Scalar]:
+    return list(axis.choices) if isinstance(axis, Choice) else [axis.low, axis.high]

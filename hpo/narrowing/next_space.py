@@ -1,0 +1,140 @@
+"""The seam: which parameters the rule may decide on, and the space that follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from hpo.errors import DefinitionError, NotEnoughTrials
+from hpo.narrowing import pad20
+from hpo.narrowing.decision import DEFAULT_RULE, AxisDecision, Decision, Rule, compared
+from hpo.narrowing.evidence import Evidence
+from hpo.narrowing.ruler import with_ends
+from hpo.space import Axis, Choice, Int, Space
+from hpo.trial import Trial
+
+
+def decide(
+    space: Space,
+    trials: Sequence[Trial],
+    *,
+    direction: str,
+    limits: Mapping[str, tuple[float, float]],
+    uniform: bool,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    rule: Rule = DEFAULT_RULE,
+) -> Decision:
+    """Decide how the ranges of the next stage differ from those of this one.
+
+    Args:
+        space: The space that was searched.
+        trials: The evidence, of this stage and its ancestors. Used are those inside the space
+            that are COMPLETE, diverged ones included, or PRUNED with a value.
+        direction: "maximize" or "minimize".
+        limits: How far each range may grow; a parameter that is not named does not grow.
+        uniform: Whether the trials were sampled evenly: random or QMC, not a Bayesian sampler.
+        ranges: Ranges set by hand; they take the place of the rule's.
+        rule: Settings of the rule.
+
+    Raises:
+        NotEnoughTrials: Fewer than max(30, 10 d) usable trials for d numeric parameters, and no
+            range was set by hand.
+        DefinitionError: A range set by hand cannot be used.
+    """
+    by_hand = {name: _by_hand(space, name, ends) for name, ends in (ranges or {}).items()}
+    evidence = Evidence.of(space, trials, direction, rule)
+    excuse, warnings = None, []
+    if not uniform:
+        excuse = "a Bayesian stage says little about ranges"
+        if len(by_hand) < len(space):
+            warnings.append(
+                "This stage was sampled by a Bayesian sampler: its trials crowd where it looked, "
+                "and the rule needs even samples. Its ranges are kept; search a stage with "
+                "--sampler random, or set ranges with --range."
+            )
+            warnings += evidence.edge_warnings()
+    elif len(evidence.usable) < evidence.needed:
+        if not by_hand:
+            raise NotEnoughTrials(len(evidence.usable), evidence.needed, evidence.parameters)
+        excuse = (
+            f"{len(evidence.usable)} trials are too few to decide, {evidence.needed} are needed"
+        )
+
+    decisions: dict[str, AxisDecision] = {}
+    for name, axis in space.axes.items():
+        if name in by_hand:
+            decisions[name] = compared(axis, by_hand[name], "set by hand", {})
+            warnings += evidence.left_out(name, by_hand[name])
+        elif excuse is not None:
+            decisions[name] = compared(axis, axis, excuse, {})
+        elif isinstance(axis, Choice):
+            decisions[name] = pad20.decide_choice(evidence, name, axis, by_hand)
+        else:
+            limit = limits.get(name, (axis.low, axis.high))
+            decisions[name], warning = pad20.decide_numeric(evidence, name, axis, limit)
+            warnings += warning
+    decisions, new_space = _fit_conditions(space, decisions)
+    return Decision(
+        axes=decisions,
+        space=new_space,
+        warnings=tuple(warnings),
+        rule=pad20.NAME,
+        trials=len(evidence.usable),
+        elites=tuple((t.stage, t.number) for t in evidence.best()),
+        # A Bayesian sampler learns nothing from trials about the ground that was just added.
+        sampler="random" if any(d.action == "widen" for d in decisions.values()) else "tpe",
+    )
+
+
+def _by_hand(space: Space, name: str, ends: tuple[float, float]) -> Axis:
+    """Return the axis with a range set by hand."""
+    numeric = [n for n, axis in space.axes.items() if not isinstance(axis, Choice)]
+    if name not in numeric:
+        what = "has choices, not a range" if name in space.axes else "is not a parameter"
+        raise DefinitionError(
+            f"--range {name}: {name!r} {what}; parameters with a range are "
+            f"{', '.join(numeric) or 'none'}"
+        )
+    axis, (low, high) = space[name], ends
+    where = f"--range {name}={low!r}:{high!r}"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise DefinitionError(f"{where}: both ends must be finite numbers")
+    if low >= high:
+        raise DefinitionError(f"{where}: low ({low!r}) is not below high ({high!r})")
+    assert not isinstance(axis, Choice)
+    if axis.log and low <= 0:
+        raise DefinitionError(f"{where}: low ({low!r}) must be above 0 on a log axis")
+    if axis.step is not None and axis.step > high - low:
+        raise DefinitionError(f"{where}: the step ({axis.step!r}) is larger than the range")
+    if isinstance(axis, Int) and (low != int(low) or high != int(high)):
+        raise DefinitionError(f"{where}: {name} takes whole numbers only")
+    return with_ends(axis, low, high)
+
+
+def _fit_conditions(
+    space: Space, decisions: Mapping[str, AxisDecision]
+) -> tuple[dict[str, AxisDecision], Space]:
+    """Take dropped choices out of the conditions, and parameters that cannot occur any more."""
+    fitted: dict[str, AxisDecision] = {}
+    remaining: dict[str, Axis] = {}
+    for name in space.parents_first():
+        decision, axis = decisions[name], decisions[name].new
+        when = {
+            parent: tuple(
+                v for v in values if parent in remaining and remaining[parent].contains(v)
+            )
+            for parent, values in (space[name].when or {}).items()
+        }
+        lost = [parent for parent, values in when.items() if not values]
+        if lost:
+            reason = f"it needs a choice of {lost[0]} that was dropped"
+            fitted[name] = replace(decision, action="narrow", new=None, reason=reason)
+            continue
+        assert axis is not None
+        remaining[name] = replace(axis, when=when) if when else axis
+        fitted[name] = replace(decision, new=remaining[name])
+    return (
+        {name: fitted[name] for name in space},
+        Space({name: remaining[name] for name in space if name in remaining}),
+    )
