@@ -1,0 +1,1 @@
+"""What a study says, as pandas frames and as pictures."""
