@@ -1,0 +1,446 @@
+"""`hpo.Storage`: the database, for any program that speaks Optuna.
+
+    study = optuna.create_study(storage=hpo.Storage("sqlite:///hpo.db"))
+
+It reads and writes the tables of Optuna's own `RDBStorage`, so that both can work on one file at
+the same time, and differs in what made that one slow or unsafe for several processes on SQLite:
+
+* Values of a running trial are written together, at the latest after `FLUSH_AFTER_S`; whatever
+  ends a trial is written, with all that came before it, before the call returns.
+* A finished trial is never read twice.
+* Every write is one `BEGIN IMMEDIATE` transaction that checks the trial's state itself: a queued
+  trial is handed out once, and who comes too late is told so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import uuid4
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, Table
+from sqlalchemy.engine import make_url
+
+from hpo.errors import DatabaseError
+from hpo.store import migrations, trial_rows
+from hpo.store.engine import DEFAULT_URL, Mode, database_path, open_engine, reading, writing
+from hpo.store.frozen_studies import (
+    find_study,
+    no_study,
+    read_all,
+    read_attrs,
+    read_directions,
+    read_name,
+)
+from hpo.store.frozen_trials import (
+    append_copy,
+    append_new,
+    local_time,
+    read_distribution,
+    read_rows,
+    read_trial,
+)
+from hpo.store.optuna_tables import (
+    check_head,
+    study_system_attributes,
+    study_user_attributes,
+)
+from hpo.store.own_trial import OwnTrial
+from hpo.store.study_cache import StudyCache
+
+FLUSH_AFTER_S = 1.0
+FLUSH_AT_CHANGES = 512
+
+_log = logging.getLogger(__name__)
+
+
+class Storage(BaseStorage):
+    """An Optuna storage on a SQLite file. Missing, the file is created.
+
+    May be shared by threads, pickled, and carried over a fork; each process then has connections
+    of its own. A trial is written by the process that runs it; once the storage was pickled, its
+    running trials may be written by others, and nothing of them is held back any more.
+
+    Args:
+        url: A SQLite URL.
+        read_only: Refuse every write, and a missing file.
+
+    Raises:
+        DatabaseError: The URL cannot be used, or names something else than such a database.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, read_only: bool = False) -> None:
+        # Absolute, so that a copy in another process finds it from wherever it works.
+        path = database_path(url).resolve()
+        self._url = make_url(url).set(database=str(path)).render_as_string(hide_password=False)
+        self._read_only = read_only
+        self._connect("read" if read_only else "create")
+
+    def _connect(self, mode: Mode) -> None:
+        engine = open_engine(self._url, mode)
+        if mode == "create":
+            migrations.prepare(engine)
+        else:
+            with reading(engine) as connection:
+                check_head(connection)
+        # Kept: most transactions here are shorter than taking a connection from the pool.
+        self._reader = engine.connect()
+        self._writer = engine.connect()
+        self._closer = weakref.finalize(self, _close, self._reader, self._writer)
+        self._closer.atexit = False  # `_flush_all` still writes then.
+        self._lock = threading.RLock()
+        self._own: dict[int, OwnTrial] = {}
+        self._caches: dict[int, StudyCache] = {}
+        self._timer: threading.Timer | None = None
+        _instances.add(self)
+
+    def _reconnect(self) -> None:
+        self._connect("read" if self._read_only else "write")
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            self._flush()
+            self._own.clear()
+        return {"_url": self._url, "_read_only": self._read_only}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reconnect()
+
+    def _after_fork(self) -> None:
+        # SQLite forbids even closing a connection that a parent opened, so it is kept for ever
+        # (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+        _inherited.append(self._closer.detach())
+        self._reconnect()
+
+    def remove_session(self) -> None:
+        """Write what is still held back. Optuna calls this at the end of `optimize`."""
+        with self._lock:
+            self._flush()
+
+    # Studies
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        """Create a study; without a name it gets a unique one."""
+        name = f"{DEFAULT_STUDY_NAME_PREFIX}{uuid4()}" if study_name is None else study_name
+        with self._writing() as connection:
+            if find_study(connection, name) is not None:
+                raise DuplicatedStudyError(f"There is a study named '{name}' already.")
+            return trial_rows.insert_study(connection, name, [d.name for d in directions])
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete a study with all its trials."""
+        with self._lock:
+            with self._writing() as connection:
+                if not trial_rows.delete_study(connection, study_id):
+                    raise no_study(study_id)
+            self._caches.pop(study_id, None)
+            self._own = {i: own for i, own in self._own.items() if own.study_id != study_id}
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Set a user attribute."""
+        self._set_study_attr(study_user_attributes, study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Set an attribute of Optuna's own."""
+        self._set_study_attr(study_system_attributes, study_id, key, value)
+
+    def _set_study_attr(self, table: Table, study_id: int, key: str, value: Any) -> None:
+        with self._writing() as connection:
+            read_name(connection, study_id)
+            trial_rows.set_attributes(connection, table, study_id, {key: value})
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the id of the study with a name."""
+        with self._reading() as connection:
+            study_id = find_study(connection, study_name)
+        if study_id is None:
+            raise KeyError(f"There is no study named '{study_name}'.")
+        return study_id
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return the name of a study."""
+        with self._reading() as connection:
+            return read_name(connection, study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return the directions of a study."""
+        with self._reading() as connection:
+            return read_directions(connection, study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the user attributes of a study."""
+        with self._reading() as connection:
+            return read_attrs(connection, study_user_attributes, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the attributes that Optuna keeps of a study."""
+        with self._reading() as connection:
+            return read_attrs(connection, study_system_attributes, study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return all studies, sorted by their ids."""
+        with self._reading() as connection:
+            return read_all(connection)
+
+    # Trials
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Add a trial: a running one of this process, or a copy of a template."""
+        with self._lock:
+            with self._writing() as connection:
+                if template_trial is None:
+                    own = OwnTrial(study_id, append_new(connection, study_id))
+                else:
+                    trial_id = append_copy(connection, study_id, template_trial)
+                    own = OwnTrial(*read_trial(connection, trial_id))
+            if own.state == TrialState.RUNNING:
+                self._own[own.id] = own
+            return own.id
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """Set a parameter of a trial."""
+
+        def change(trial: OwnTrial) -> None:
+            self._check_distribution(trial.study_id, param_name, distribution)
+            trial.set_param(param_name, param_value_internal, distribution)
+
+        self._change(trial_id, change)
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        """Set what a trial reported at a step."""
+        self._change(trial_id, lambda trial: trial.set_value(step, intermediate_value))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a user attribute of a trial."""
+        self._change(trial_id, lambda trial: trial.set_user_attr(key, value))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set an attribute of Optuna's own."""
+        self._change(trial_id, lambda trial: trial.set_system_attr(key, value))
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Start, requeue or finish a trial, with everything about it that was held back.
+
+        Returns:
+            False if the trial was to be started and runs already.
+        """
+        with self._lock:
+            now = datetime.now(UTC)
+            if state == TrialState.RUNNING:
+                return self._start(trial_id, now)
+            own = self._own.get(trial_id)
+            with self._writing() as connection:
+                if state == TrialState.WAITING:
+                    changed = trial_rows.requeue_trial(connection, trial_id)
+                else:
+                    if own is None:  # Optuna may finish a trial that nobody started.
+                        trial_rows.start_trial(connection, trial_id, now)
+                    finished = cast(trial_rows.FinishedState, state.name)
+                    changed = trial_rows.finish_trial(connection, trial_id, finished, values, now)
+                if not changed:
+                    self._own.pop(trial_id, None)
+                    raise _finished(read_trial(connection, trial_id)[1].number)
+                if own is not None:
+                    own.write(connection)
+            if state == TrialState.WAITING:
+                self._own.pop(trial_id, None)
+            elif own is not None:
+                own.written()
+                own.finish(state, values, local_time(now))
+            return True
+
+    def _start(self, trial_id: int, now: datetime) -> bool:
+        with self._writing() as connection:
+            started = trial_rows.start_trial(connection, trial_id, now)
+            study_id, trial = read_trial(connection, trial_id)
+        if trial.state.is_finished():
+            raise _finished(trial.number)
+        if started:
+            self._own[trial_id] = OwnTrial(study_id, trial)
+        return started
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial."""
+        with self._lock:
+            own = self._own.get(trial_id)
+            if own is not None:
+                return own.snapshot()
+            with self._reading() as connection:
+                return read_trial(connection, trial_id)[1]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the trials of a study, sorted by their ids."""
+        with self._lock:
+            found = self._refreshed(study_id).select(states)
+        return copy.deepcopy(found) if deepcopy else found
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """Return the completed trial with the best value."""
+        with self._lock:
+            cache = self._refreshed(study_id)
+            if len(cache.directions) > 1:
+                raise RuntimeError("A study with several objectives has no single best trial.")
+            if cache.best is None:
+                raise ValueError("No trials are completed yet.")
+            return cache.best
+
+    # What the above is made of
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        if self._read_only:
+            raise DatabaseError(
+                f"{self._writer.engine.url.database} was opened read-only: nothing was written."
+            )
+        with self._lock, writing(self._writer) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._lock, reading(self._reader) as connection:
+            yield connection
+
+    def _change(self, trial_id: int, change: Callable[[OwnTrial], None]) -> None:
+        """Change a trial: an own one now and in the database later, another's at once there."""
+        with self._lock:
+            own = self._own.get(trial_id)
+            if own is None:
+                with self._writing() as connection:
+                    other = OwnTrial(*read_trial(connection, trial_id))
+                    if other.state.is_finished():
+                        raise _finished(other.number)
+                    change(other)
+                    other.write(connection)
+                return
+            if own.state.is_finished():
+                raise _finished(own.number)
+            change(own)
+            if own.unwritten > FLUSH_AT_CHANGES:
+                self._flush()
+            elif self._timer is None:
+                self._flush_later()
+
+    def _flush(self) -> None:
+        """Write all that is held back; what belongs to a trial that others ended is dropped.
+
+        Its writer is told at its next write, because the trial is not this process's any more.
+        """
+        changed = {trial_id: own for trial_id, own in self._own.items() if own.unwritten}
+        if not changed:
+            return
+        with self._writing() as connection:
+            running = {
+                row.trial_id
+                for row in read_rows(connection, list(changed))
+                if row.state == "RUNNING"
+            }
+            for trial_id in running:
+                changed[trial_id].write(connection)
+        for trial_id, own in changed.items():
+            own.written()
+            if trial_id not in running:
+                del self._own[trial_id]
+
+    def _flush_later(self) -> None:
+        # A timer, not a look at the clock in the next write: a trial whose next epoch takes an
+        # hour has no next write, and its parameters are what other samplers wait for.
+        self._timer = threading.Timer(FLUSH_AFTER_S, self._on_timer)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _on_timer(self) -> None:
+        with self._lock:
+            self._timer = None
+            try:
+                self._flush()
+            except DatabaseError as error:
+                _log.warning("%s Trying again in %g s.", error, FLUSH_AFTER_S)
+                self._flush_later()
+
+    def _refreshed(self, study_id: int) -> StudyCache:
+        with self._reading() as connection:
+            cache = self._cache(connection, study_id)
+            if not cache.refresh(connection, self._own):
+                del self._caches[study_id]
+                cache = self._cache(connection, study_id)
+                cache.refresh(connection, self._own)
+            return cache
+
+    def _cache(self, connection: Connection, study_id: int) -> StudyCache:
+        if study_id not in self._caches:
+            directions = read_directions(connection, study_id)
+            self._caches[study_id] = StudyCache(study_id, directions)
+        return self._caches[study_id]
+
+    def _check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
+        """Refuse a distribution that contradicts the study's first one of that name."""
+        cache = self._caches.get(study_id)
+        first = None if cache is None else cache.distributions.get(name)
+        if first is None:
+            with self._reading() as connection:
+                first = read_distribution(connection, study_id, name) or distribution
+                self._cache(connection, study_id).distributions[name] = first
+        check_distribution_compatibility(first, distribution)
+
+
+def _finished(number: int) -> UpdateFinishedTrialError:
+    return UpdateFinishedTrialError(f"Trial {number} is finished and cannot be changed any more.")
+
+
+# What a process does for all its storages when it ends or forks.
+_instances: weakref.WeakSet[Storage] = weakref.WeakSet()
+_inherited: list[object] = []
+
+
+def _close(reader: Connection, writer: Connection) -> None:
+    reader.close()
+    writer.close()
+    writer.engine.dispose()
+
+
+def _flush_all() -> None:
+    for storage in list(_instances):
+        storage.remove_session()
+
+
+def _reconnect_all() -> None:
+    for storage in list(_instances):
+        storage._after_fork()
+
+
+atexit.register(_flush_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reconnect_all)

@@ -1,0 +1,119 @@
+"""A trial that this process runs, and what of it is not in the database yet."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection
+
+from hpo.store.trial_rows import (
+    ParamRow,
+    insert_intermediate_values,
+    insert_params,
+    set_system_attrs,
+    set_user_attrs,
+)
+
+
+class OwnTrial:
+    """The record of a trial in memory, with the changes that are still to be written.
+
+    A commit for each reported value is what makes Optuna's own storage slow; here a training
+    loop's values wait for each other. Not thread-safe: the storage's lock guards it.
+
+    Args:
+        study_id: The trial's study.
+        trial: The trial as the database has it. Becomes this object's own.
+    """
+
+    def __init__(self, study_id: int, trial: FrozenTrial) -> None:
+        self.study_id = study_id
+        self._record = trial
+        self._params: list[ParamRow] = []
+        self._intermediate_values: dict[int, float] = {}
+        self._user_attrs: dict[str, Any] = {}
+        self._system_attrs: dict[str, Any] = {}
+        self.unwritten = 0
+        """Number of changes that are not in the database yet."""
+
+    @property
+    def id(self) -> int:
+        """The trial's id."""
+        return self._record._trial_id
+
+    @property
+    def state(self) -> TrialState:
+        """The trial's state, as far as this process knows."""
+        return self._record.state
+
+    @property
+    def number(self) -> int:
+        """The trial's number in its study."""
+        return self._record.number
+
+    def set_param(self, name: str, internal: float, distribution: BaseDistribution) -> None:
+        """Add a parameter; as in Optuna's database, the first value of a name stays."""
+        if name not in self._record.params:
+            self._record.params[name] = distribution.to_external_repr(internal)
+            self._record.distributions[name] = distribution
+            self._params.append((name, float(internal), distribution_to_json(distribution)))
+            self.unwritten += 1
+
+    def set_value(self, step: int, value: float) -> None:
+        """Set the value of a step."""
+        self._record.intermediate_values[step] = value
+        self._intermediate_values[step] = value
+        self.unwritten += 1
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Set a user attribute, as what comes back from JSON."""
+        self._record.user_attrs[key] = self._user_attrs[key] = json.loads(json.dumps(value))
+        self.unwritten += 1
+
+    def set_system_attr(self, key: str, value: Any) -> None:
+        """Set a system attribute, as what comes back from JSON."""
+        self._record.system_attrs[key] = self._system_attrs[key] = json.loads(json.dumps(value))
+        self.unwritten += 1
+
+    def finish(
+        self, state: TrialState, values: Sequence[float] | None, completed: datetime | None
+    ) -> None:
+        """Record the end of the trial, after it was committed."""
+        self._record.state = state
+        self._record.datetime_complete = completed
+        if values is not None:
+            self._record.values = [float(value) for value in values]
+
+    def write(self, connection: Connection) -> None:
+        """Write the changes. They are kept until `written`, since the commit may fail."""
+        insert_params(connection, self.id, self._params)
+        insert_intermediate_values(connection, self.id, self._intermediate_values)
+        set_user_attrs(connection, self.id, self._user_attrs)
+        set_system_attrs(connection, self.id, self._system_attrs)
+
+    def written(self) -> None:
+        """Forget the changes, after the commit that made them permanent."""
+        self._params.clear()
+        self._intermediate_values.clear()
+        self._user_attrs.clear()
+        self._system_attrs.clear()
+        self.unwritten = 0
+
+    def snapshot(self) -> FrozenTrial:
+        """Return a copy that later changes do not reach.
+
+        Always a new one: `optuna.Trial` writes into the trial that a storage hands it.
+        """
+        trial = copy.copy(self._record)
+        trial.params = dict(trial.params)
+        trial.distributions = dict(trial.distributions)
+        trial.user_attrs = dict(trial.user_attrs)
+        trial.system_attrs = dict(trial.system_attrs)
+        trial.intermediate_values = dict(trial.intermediate_values)
+        return trial
