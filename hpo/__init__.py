@@ -1,0 +1,65 @@
+"""Hyperparameter optimization as a service on a database: search, narrow, confirm, test once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpo.definition import Definition, define, load_definition
+    from hpo.objective import Diverged, Pruned, Run
+    from hpo.reports.figures import plot
+    from hpo.reports.frames import curves, report
+    from hpo.service import best, decide, narrow, resume, show, start
+    from hpo.store.optuna_storage import Storage
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Definition": "hpo.definition",
+    "Diverged": "hpo.objective",
+    "Pruned": "hpo.objective",
+    "Run": "hpo.objective",
+    "Storage": "hpo.store.optuna_storage",
+    "best": "hpo.service",
+    "curves": "hpo.reports.frames",
+    "decide": "hpo.service",
+    "define": "hpo.definition",
+    "load_definition": "hpo.definition",
+    "narrow": "hpo.service",
+    "plot": "hpo.reports.figures",
+    "report": "hpo.reports.frames",
+    "resume": "hpo.service",
+    "show": "hpo.service",
+    "start": "hpo.service",
+}
+
+__all__ = [
+    "Definition",
+    "Diverged",
+    "Pruned",
+    "Run",
+    "Storage",
+    "best",
+    "curves",
+    "decide",
+    "define",
+    "load_definition",
+    "narrow",
+    "plot",
+    "report",
+    "resume",
+    "show",
+    "start",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported at first use: workers and `hpo --help` need next to nothing of it.
+    if name not in _HOME:
+        raise AttributeError(f"module 'hpo' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

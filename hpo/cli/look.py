@@ -1,0 +1,116 @@
+"""The commands that look at studies: list, show, best, report, plot, dashboard."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hpo.cli import options
+
+
+@click.command("list", cls=options.Command)
+@options.storage
+@options.as_json
+def list_(storage: str | None, as_json: bool) -> None:
+    """List the studies of the database."""
+    from hpo import service
+    from hpo.cli import screens
+
+    summaries = service.list_studies(storage=storage)
+    if as_json:
+        screens.print_json([summary.to_json() for summary in summaries])
+    else:
+        screens.study_list(summaries)
+
+
+@click.command(cls=options.Command)
+@options.study
+@options.storage
+@options.as_json
+def show(study: str, storage: str | None, as_json: bool) -> None:
+    """Show the stages of a study, their ranges and why they were chosen."""
+    from hpo import service
+    from hpo.cli import screens
+
+    summary = service.show(study, storage=storage)
+    if as_json:
+        screens.print_json(summary.to_json())
+    else:
+        screens.study(summary)
+
+
+@click.command(cls=options.Command)
+@options.study
+@options.storage
+@options.as_json
+def best(study: str, storage: str | None, as_json: bool) -> None:
+    """Print the recommended setting of a study."""
+    from hpo import service
+    from hpo.cli import screens
+
+    summary = service.show(study, storage=storage)
+    if as_json:
+        found = summary.best()
+        screens.print_json(found.to_json() if found else None)
+    else:
+        screens.best(summary)
+
+
+@click.command(cls=options.Command)
+@options.study
+@click.option("--curves", "as_curves", is_flag=True, help="Every step instead of every trial.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet", "html"]),
+    default="table",
+    show_default=True,
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file.")
+@options.storage
+def report(study: str, as_curves: bool, form: str, out: Path | None, storage: str | None) -> None:
+    """Print every trial, or every step, as a table."""
+    from hpo.reports import frames
+
+    read = frames.curves if as_curves else frames.report
+    written = frames.render(read(study, storage=storage), form)
+    if out is not None:
+        try:
+            out.write_bytes(written)
+        except OSError as error:
+            raise click.FileError(str(out), error.strerror) from None
+        click.echo(f"Written to {out}.", err=True)
+    elif form == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("parquet is not for a terminal; name a file with --out FILE")
+    else:
+        sys.stdout.buffer.write(written)
+
+
+@click.command(cls=options.Command)
+@options.study
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for them.")
+@options.storage
+def plot(study: str, out: Path | None, storage: str | None) -> None:
+    """Draw the study: learning curves, history, ranges, slices, importance."""
+    from hpo.reports import figures
+
+    plots = figures.plot(study, storage=storage, out=out)
+    for path in plots.written:
+        click.echo(path)
+    for name, reason in plots.left_out.items():
+        click.echo(f"Left out {name}: {reason}.", err=True)
+
+
+@click.command(cls=options.Command)
+@click.option("--port", type=int, default=8080, show_default=True)
+@options.storage
+def dashboard(port: int, storage: str | None) -> None:
+    """Open the Optuna dashboard on this database, read-only, on this machine only."""
+    from hpo.dashboard import serve
+
+    serve(storage, port, lambda url: click.echo(f"Dashboard on {url} (Ctrl-C ends it)", err=True))
+
+
+COMMANDS = (list_, show, best, report, plot, dashboard)

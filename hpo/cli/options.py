@@ -1,0 +1,89 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from hpo.sampling import SAMPLERS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command with the `--debug` option, which every command has."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                is_eager=True,
+                help="Show tracebacks.",
+                callback=lambda ctx, _, value: ctx.meta.__setitem__("hpo.debug", value),
+            )
+        )
+
+
+storage = click.option(
+    "--storage", metavar="URL", help="Database.  [default: $HPO_STORAGE or sqlite:///hpo.db]"
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+workers = click.option("--workers", type=int, metavar="W", help="Processes.  [default: the cores]")
+trials = click.option("--trials", type=int, metavar="N", help="Trials of the stage.")
+sampler = click.option("--sampler", type=click.Choice(SAMPLERS), help="How settings are drawn.")
+timeout = click.option(
+    "--timeout", type=float, metavar="S", help="Stop after S seconds; the stage stays open."
+)
+study = click.argument("study", metavar="STUDY")
+
+
+def toml_settings(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Any]:
+    """Read `--set key=value`; the value is TOML, and a bare word is a string."""
+    return dict(_setting(text) for text in given)
+
+
+def ranges(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, tuple[float, float]]:
+    """Read `--range name=low:high`; two whole numbers stay whole."""
+    found: dict[str, tuple[float, float]] = {}
+    for text in given:
+        name, equals, limits = text.partition("=")
+        low, colon, high = limits.partition(":")
+        if not (name and equals and colon):
+            raise click.BadParameter(f"{text!r} is not written name=low:high, as lr=1e-3:1e-1")
+        try:
+            found[name] = (_number(low), _number(high))
+        except ValueError:
+            raise click.BadParameter(f"{text!r}: {limits!r} is not two numbers") from None
+    return found
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise click.BadParameter(f"{text!r} is not written key=value, as epochs=20")
+    if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value not in ("true", "false", "nan", "inf"):
+        return key, value
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise click.BadParameter(
+            f"{text!r}: {value!r} is not a TOML value such as 0.1, true, 'text' or [100, 100]"
+        ) from None
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

@@ -1,0 +1,132 @@
+"""The commands that run trials: start, narrow, resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpo.cli import options
+
+
+@click.command(cls=options.Command)
+@click.argument("definition", required=False)
+@options.sampler
+@options.trials
+@click.option("--stages", type=int, default=1, metavar="S", help="Stages, each narrowed.")
+@click.option("--epochs", type=int, metavar="E", help="The same as --set epochs=E.")
+@options.workers
+@click.option("--seed", type=int, metavar="SEED", help="Seed of everything random.")
+@options.timeout
+@click.option("--name", help="Name of the study.  [default: the definition's]")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=options.toml_settings,
+    help="A fixed setting; fixes a parameter of the space.",
+)
+@click.option("--quick", is_flag=True, help="A small run, as the definition's [quick] says.")
+@options.storage
+@options.as_json
+def start(
+    definition: str | None,
+    epochs: int | None,
+    settings: dict[str, Any],
+    storage: str | None,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Create a study and run its first stage.
+
+    DEFINITION is a built-in one (see: hpo studies) or a TOML file; without it, digits.
+    """
+    from hpo import service
+    from hpo.cli import screens
+    from hpo.cli.progress import Terminal
+
+    if epochs is not None:
+        settings = {**settings, "epochs": epochs}
+    with Terminal(storage) as watcher:
+        summary = service.start(
+            definition, settings=settings, storage=storage, watcher=watcher, **rest
+        )
+    screens.after_run(summary, storage, as_json)
+
+
+@click.command(cls=options.Command)
+@options.study
+@click.option("--dry-run", is_flag=True, help="Only show the decision.")
+@click.option("--top", type=int, metavar="K", help="How many of the best the rule looks at.")
+@click.option("--no-widen", "widen", is_flag=True, flag_value=False, default=True)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="NAME=LOW:HIGH",
+    callback=options.ranges,
+    help="A range set by hand.",
+)
+@click.option("--from-stage", type=int, metavar="N", help="Stage to narrow.  [default: the last]")
+@options.sampler
+@options.trials
+@options.timeout
+@options.workers
+@options.storage
+@options.as_json
+def narrow(
+    study: str,
+    dry_run: bool,
+    top: int | None,
+    widen: bool,
+    ranges: dict[str, tuple[float, float]],
+    from_stage: int | None,
+    storage: str | None,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Decide the next ranges from the evidence and run the next stage."""
+    from hpo import service
+    from hpo.cli import screens
+    from hpo.cli.progress import Terminal
+
+    rule: dict[str, Any] = {
+        "from_stage": from_stage,
+        "top": top,
+        "widen": widen,
+        "ranges": ranges or None,
+    }
+    if dry_run:
+        found = service.decide(study, storage=storage, **rule)
+        if as_json:
+            screens.print_json(found.to_json())
+        else:
+            screens.decision(found, screens.out)
+        return
+    with Terminal(storage) as watcher:
+        summary = service.narrow(
+            study, storage=storage, watcher=watcher, announce=screens.decision, **rule, **rest
+        )
+    screens.after_run(summary, storage, as_json)
+
+
+@click.command(cls=options.Command)
+@options.study
+@click.option("--trials", type=int, metavar="N", help="Raise the last stage's budget to N.")
+@options.timeout
+@options.workers
+@options.storage
+@options.as_json
+def resume(study: str, storage: str | None, as_json: bool, **rest: Any) -> None:
+    """Finish what an interruption left open; on a finished study, print the summary."""
+    from hpo import service
+    from hpo.cli import screens
+    from hpo.cli.progress import Terminal
+
+    with Terminal(storage) as watcher:
+        summary = service.resume(study, storage=storage, watcher=watcher, **rest)
+    screens.after_run(summary, storage, as_json)
+
+
+COMMANDS = (start, narrow, resume)

@@ -1,0 +1,340 @@
+"""What a person sees. Data goes to `out`, everything else to `err`."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from hpo.cli import words
+from hpo.sampling import UNIFORM
+from hpo.service import Narrowing, edge_warnings, storage_url
+from hpo.space import Choice
+from hpo.store.engine import DEFAULT_URL, database_path
+from hpo.study import Stage, Study
+from hpo.summary import Summary, standard_error
+from hpo.supervisor import Ended
+
+BESIDE = 54
+"""Characters of parameter bars that still fit beside the facts of a stage on 100 columns."""
+
+SMALL_VALIDATION = 1000
+"""Below this, an accuracy near 0.9 is known to no better than ± 0.01."""
+
+EXIT = {Ended.INTERRUPTED: 130, Ended.TERMINATED: 143}
+
+# Wrapped at words in a terminal; into a file or a pipe, a line stays a line.
+out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+err = Console(highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON document; a NaN, which JSON does not have, is null."""
+    print(json.dumps(_without_nan(document), indent=2))
+
+
+def header(study: Study, stage: Stage, workers: int, storage: str | None) -> None:
+    """Print what is about to run."""
+    seeds = f" ({stage.seeds} seeds per setting)" if stage.seeds > 1 else ""
+    title = (
+        f"[bold]{_plain(study.name)}[/bold] · stage {stage.number} of study {study.id} · "
+        f"{stage.sampler} · {stage.budget} trials{seeds} · {workers} worker{'s' * (workers > 1)}"
+    )
+    err.print(f"{title}   [dim]{_plain(str(database_path(storage_url(storage))))}[/dim]")
+    width = max(len(name) for name in stage.space)
+    for name, axis in stage.space.axes.items():
+        err.print(f"  {name:<{width}}  {words.extent(axis)}{words.condition(axis)}", markup=False)
+    if study.description is not None:
+        data = study.description
+        all_training = data["train"] + data["validation"]
+        se = standard_error(study, 0.9)
+        noise = f" (an accuracy of 0.9 is ± {se:.3f})" if se is not None else ""
+        err.print(
+            f"  validation {data['validation']:,} of {all_training:,} examples{noise} · "
+            f"test set {data['test']:,}, locked"
+        )
+    err.print()
+
+
+def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
+    """Print what came of a run, and exit with its code."""
+    if as_json:
+        print_json(summary.to_json())
+    if summary.stopped is None or summary.ended is not None:
+        stage = _stage_of_interest(summary)
+        if not as_json:
+            best_five(summary, stage)
+        outlook(summary, stage, storage)
+    if summary.stopped is not None:
+        err.print(f"No new stage: {summary.stopped}.", markup=False)
+        err.print(f"Look at what there is: hpo show {summary.study.id}{_storage(storage)}")
+    if summary.ended in EXIT:
+        sys.exit(EXIT[summary.ended])
+    if summary.ended is Ended.FINISHED and not summary.top(summary.last):
+        sys.exit(1)
+
+
+def best_five(summary: Summary, stage: Stage) -> None:
+    """Print the five best trials of a stage in the book's manner."""
+    top = summary.top(stage)
+    if not top:
+        return
+    out.print("[bold]Best five[/bold]" if len(top) == 5 else "[bold]Best[/bold]")
+    metric = words.metric(summary.study.definition.metric)
+    for place, trial in enumerate(top, 1):
+        assert trial.value is not None
+        settings = ", ".join(
+            f"{name.replace('_', ' ')}: {words.number(value)}"
+            for name, value in trial.params.items()
+        )
+        out.print(
+            f"  Best-{place} ({metric}: {words.score(trial.value)}) | {settings}", markup=False
+        )
+
+
+def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
+    """Print the recommendation, the warnings and the next command."""
+    study, suffix = summary.study, _storage(storage)
+    counts = summary.counts(stage)
+    best = summary.best(stage)
+    if best is not None:
+        noise = f" ± {best.se:.3f}" if best.se is not None else ""
+        err.print(
+            f"Recommended: {words.settings(best.params)} – the top trial, "
+            f"{words.score(best.value)}{noise}.",
+            markup=False,
+        )
+        _gain(summary, stage)
+    elif counts.open == 0:
+        failed = next((t for t in summary.of(stage) if t.error), None)
+        why = (
+            f" The first error: {failed.error.strip().splitlines()[-1]}"
+            if failed and failed.error
+            else ""
+        )
+        ended = f"{counts.failed} failed" + f", {counts.pruned} pruned" * bool(counts.pruned)
+        err.print(f"No trial gave a result: {ended}.{why}", markup=False)
+        err.print("Mend it and start again: [bold]hpo start[/bold]")
+        return
+    for warning in edge_warnings(summary, stage):
+        err.print(f"[yellow]![/yellow] {_plain(warning)}")
+    data = study.description
+    if data is not None and data["validation"] < SMALL_VALIDATION and best and best.se:
+        err.print(
+            f"[yellow]![/yellow] The validation set has {data['validation']:,} examples: "
+            f"accuracies within ± {2 * best.se:.3f} are hard to tell apart."
+        )
+    if counts.open:
+        why = "The time is over" if summary.ended is Ended.TIMEOUT else "Stopped"
+        err.print(
+            f"{why}: {counts.counted} of {stage.budget} trials are counted. "
+            f"Go on with: [bold]hpo resume {study.id}{suffix}[/bold]"
+        )
+        return
+    # The rule reads evenly spread trials; after a sampler that follows the best, it is done.
+    following = "narrow" if stage.sampler in UNIFORM else "best"
+    err.print(
+        f"Next: [bold]hpo {following} {study.id}{suffix}[/bold]      look: hpo dashboard · "
+        f"hpo plot {study.id} · hpo report {study.id}"
+    )
+
+
+def decision(found: Narrowing, console: Console = err) -> None:
+    """Print a narrowing: old and new range of each parameter, and why."""
+    stage = found.stage
+    console.print(
+        f"[bold]{_plain(found.study.name)}[/bold] · narrowing stage {stage.number} "
+        f"({found.decision.trials} trials)\n"
+    )
+    rows = []
+    for name, axis in found.decision.axes.items():
+        new = axis.old if axis.new is None else axis.new
+        best = axis.numbers.get("hull")
+        old_bar = words.bar(axis.old, [axis.old, new], tuple(best) if best else None)
+        new_bar = "–" if axis.new is None else words.bar(new, [axis.old, new])
+        rows.append((name, old_bar, new_bar, axis.action, axis.reason))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    titles = ("", f"stage {stage.number}", "next stage")
+    console.print("  ".join(f"{t:<{w}}" for t, w in zip(titles, widths, strict=True)), style="dim")
+    colours = {"narrow": "green", "widen": "yellow", "keep": "dim"}
+    for *cells, action, reason in rows:
+        line = "  ".join(f"{cell:<{w}}" for cell, w in zip(cells, widths, strict=True))
+        console.print(Text(f"{line}  ").append(action, colours[action]))
+        console.print(Text(f"{'':<{widths[0]}}  {reason}", "dim"))
+    if found.decision.changed:
+        grew = any(axis.action == "widen" for axis in found.decision.axes.values())
+        because = "the range grew" if grew else "the range shrank"
+        console.print("\n░ range   █ where the best lie", style="dim")
+        console.print(
+            f"{found.carried} trials lie inside the next ranges and are carried over. "
+            f"Next sampler: {found.decision.sampler} ({because})."
+        )
+    else:
+        console.print("\nNothing to cut or widen: no stage is made.")
+    for warning in found.decision.warnings:
+        console.print(f"[yellow]![/yellow] {_plain(warning)}")
+    console.print()
+
+
+def study_list(summaries: Sequence[Summary]) -> None:
+    """Print all studies of a database, a line each."""
+    rows = []
+    for summary in summaries:
+        top = summary.best()
+        counted = sum(summary.counts(stage).counted for stage in summary.stages)
+        budget = sum(stage.budget for stage in summary.stages)
+        rows.append(
+            (
+                str(summary.study.id),
+                summary.study.name,
+                str(len(summary.stages)),
+                f"{counted}" if counted == budget else f"{counted} of {budget}",
+                words.score(top.value) if top else "–",
+                f"{summary.study.created_at:%Y-%m-%d %H:%M} UTC",
+            )
+        )
+    _columns(("id", "name", "stages", "trials", "best", "started"), rows)
+
+
+def study(summary: Summary) -> None:
+    """Print a study: its stages with their ranges, and why each was made."""
+    shown = summary.study
+    facts = [
+        f"study {shown.id}",
+        f"[bold]{_plain(shown.name)}[/bold]",
+        f"seed {shown.definition.search.seed}",
+        f"started {shown.created_at:%Y-%m-%d %H:%M} UTC",
+    ]
+    if shown.definition.test is not None:
+        facts.append("test set: locked")
+    out.print(" · ".join(facts) + "\n")
+    names = list(dict.fromkeys(name for stage in summary.stages for name in stage.space))
+    bars = {name: [_stage_bar(summary, stage, name) for stage in summary.stages] for name in names}
+    beside = sum(max(map(len, column)) + 3 for column in bars.values()) <= BESIDE
+    rows = []
+    for i, stage in enumerate(summary.stages):
+        top = summary.best(stage)
+        branched = stage.parent not in (None, stage.number - 1)
+        rows.append(
+            (
+                str(stage.number),
+                f"{stage.kind} of {stage.parent}" if branched else stage.kind,
+                stage.sampler,
+                _trials(summary, stage),
+                words.score(top.value) if top else "–",
+                *(column[i] for column in bars.values() if beside),
+            )
+        )
+    titles = ("stage", "kind", "sampler", "trials", "best")
+    _columns((*titles, *names) if beside else titles, rows)
+    if not beside:
+        out.print()
+        stages = [f"stage {stage.number}" for stage in summary.stages]
+        _columns(("parameter", *stages), [(name, *column) for name, column in bars.items()])
+    if any(not isinstance(axis, Choice) for axis in summary.stages[0].space.axes.values()):
+        out.print("\n░ range   █ where its five best trials lie", style="dim")
+    for stage in summary.stages:
+        if stage.evidence is None:
+            continue
+        out.print(f"\nstage {stage.number}, from stage {stage.parent}:")
+        for name, axis in stage.evidence["axes"].items():
+            out.print(f"  {name}: {axis['action']}, {axis['reason']}", markup=False)
+
+
+def best(summary: Summary) -> None:
+    """Print the recommended setting."""
+    found = summary.best()
+    if found is None:
+        out.print(f"study {summary.study.id} has no result yet.")
+        return
+    noise = f" ± {found.se:.3f}" if found.se is not None else ""
+    width = max(len(name) for name in found.params)
+    for name, value in found.params.items():
+        out.print(f"{name:<{width}}  {value!r}", markup=False)
+    metric = summary.study.definition.metric
+    err.print(
+        f"{metric} {words.score(found.value)}{noise} (stage {found.stage}, trial {found.trial}; "
+        "the top trial of all stages)",
+        markup=False,
+    )
+
+
+def _stage_bar(summary: Summary, stage: Stage, name: str) -> str:
+    if name not in stage.space:
+        return "–"
+    scale = [other.space[name] for other in summary.stages if name in other.space]
+    best = [trial.params for trial in summary.top(stage)]
+    return words.bar(stage.space[name], scale, words.hull(stage.space, name, best))
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, as wide as it needs to be also where no terminal has a width."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        return "   ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
+
+    out.print(line(titles), style="dim", markup=False)
+    for row in rows:
+        out.print(line(row), markup=False)
+
+
+def _gain(summary: Summary, stage: Stage) -> None:
+    if stage.parent is None:
+        return
+    parent = next(s for s in summary.stages if s.number == stage.parent)
+    new, old = summary.best(stage), summary.best(parent)
+    if new is None or old is None:
+        return
+    gain = new.value - old.value
+    if summary.study.definition.direction == "minimize":
+        gain = -gain
+    noise = ""
+    if new.se is not None and old.se is not None:
+        noise = f" ± {math.hypot(new.se, old.se):.3f}"
+    err.print(f"Gain over stage {parent.number}: {gain:+.3f}{noise}.")
+
+
+def _trials(summary: Summary, stage: Stage) -> str:
+    counts = summary.counts(stage)
+    diverged = sum(trial.diverged for trial in summary.of(stage))
+    notes = [
+        f"{count} {word}"
+        for count, word in (
+            (counts.open, "open"),
+            (counts.failed, "fail"),
+            (counts.pruned, "pruned"),
+            (diverged, "div."),
+        )
+        if count
+    ]
+    return f"{stage.budget}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _stage_of_interest(summary: Summary) -> Stage:
+    """Return the first open stage, which a run has just worked on, else the last."""
+    return next((stage for stage in summary.stages if stage.open), summary.last)
+
+
+def _storage(storage: str | None) -> str:
+    return "" if storage in (None, DEFAULT_URL) else f" --storage {storage}"
+
+
+def _plain(text: str) -> str:
+    """Return text that the console takes literally."""
+    return text.replace("[", "\\[")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value

@@ -1,0 +1,98 @@
+"""Numbers, ranges and settings as short text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpo.space import Axis, Choice, Space
+
+BAR = 10
+
+
+def number(value: Any) -> str:
+    """Return a setting's value in three significant digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def score(value: float) -> str:
+    """Return a score; three decimals suit accuracies, others get four significant digits."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def edge(axis: Axis, value: float) -> str:
+    """Return an end of a range; powers of ten on log axes as 1e-06."""
+    if not isinstance(value, int) and getattr(axis, "log", False):
+        exponent = round(math.log10(value))
+        if math.isclose(value, 10.0**exponent):
+            return f"{value:.0e}"
+    return number(value)
+
+
+def extent(axis: Axis) -> str:
+    """Return a range, as `1e-06 … 1e-02   log`."""
+    if isinstance(axis, Choice):
+        return " | ".join(map(str, axis.choices))
+    log = "   log" if axis.log else ""
+    return f"{edge(axis, axis.low)} … {edge(axis, axis.high)}{log}"
+
+
+def condition(axis: Axis) -> str:
+    """Return when a parameter exists, as `   when optimizer is momentum or nesterov`."""
+    parts = [f"{parent} is {' or '.join(map(str, v))}" for parent, v in (axis.when or {}).items()]
+    return "   when " + " and ".join(parts) if parts else ""
+
+
+def settings(params: Mapping[str, Any], separator: str = ", ") -> str:
+    """Return parameters, as `lr 0.0089, weight_decay 1e-06`."""
+    return separator.join(f"{name} {number(value)}" for name, value in params.items())
+
+
+def metric(name: str) -> str:
+    """Return a metric's name as the book prints it: `val acc`."""
+    return name.replace("accuracy", "acc").replace("_", " ")
+
+
+def bar(axis: Axis, scale: Sequence[Axis], marked: tuple[float, float] | None = None) -> str:
+    """Return a range as a bar on a scale that several ranges share.
+
+    Args:
+        axis: The range, drawn as ░ between its ends.
+        scale: All ranges that are to be comparable; the bar spans them.
+        marked: Ends of a part of the range, drawn as █.
+    """
+    if isinstance(axis, Choice):
+        return " | ".join(map(str, axis.choices))
+    numeric = [a for a in scale if not isinstance(a, Choice)]
+
+    def position(value: float) -> float:
+        return math.log(value) if axis.log else float(value)
+
+    low = min(position(a.low) for a in numeric)
+    width = max(position(a.high) for a in numeric) - low
+
+    def cells(start: float, end: float) -> range:
+        first = math.floor((position(start) - low) / width * BAR + 1e-9)
+        last = math.ceil((position(end) - low) / width * BAR - 1e-9)
+        first = min(first, BAR - 1)
+        return range(first, max(last, first + 1))
+
+    drawn = ["·"] * BAR
+    for i in cells(axis.low, axis.high):
+        drawn[i] = "░"
+    for i in cells(*marked) if marked else ():
+        drawn[i] = "█"
+    left = max(len(edge(axis, a.low)) for a in numeric)
+    right = max(len(edge(axis, a.high)) for a in numeric)
+    return f"{edge(axis, axis.low):>{left}} {''.join(drawn)} {edge(axis, axis.high):<{right}}"
+
+
+def hull(
+    space: Space, name: str, settings: Sequence[Mapping[str, Any]]
+) -> tuple[float, float] | None:
+    """Return the smallest and the largest value that some settings have for a parameter."""
+    if isinstance(space[name], Choice):
+        return None
+    values = [chosen[name] for chosen in settings if name in chosen]
+    return (min(values), max(values)) if values else None

@@ -1,0 +1,291 @@
+"""The visible loop: claim a slot, draw its parameters, let a worker run it, record the result.
+
+One supervisor owns the database connection and the leases of its workers; the workers only
+compute. Several supervisors may work on the same stage: the ledger shares the budget out.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Protocol
+
+from hpo import sampling
+from hpo.objective import floor_value
+from hpo.pool import Message, Pool, Worker
+from hpo.store.engine import Engine, reading
+from hpo.store.ledger import Claim, Ledger, Outcome, Step
+from hpo.store.studies import find_stage
+from hpo.store.trials import stage_trials
+from hpo.study import Stage, Study
+from hpo.trial import Trial, TrialState
+
+RECORD_EVERY_S = 1.0
+"""Reported steps wait this long at most before they are visible in the database."""
+
+POLL_S = 0.2
+"""How often signals, the time limit and other supervisors are looked at."""
+
+
+class Ended(enum.Enum):
+    """Why the supervisor stopped."""
+
+    FINISHED = "finished"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
+
+
+class Watcher(Protocol):
+    """Is told what happens, to show it."""
+
+    def stage_began(
+        self, study: Study, stage: Stage, trials: Sequence[Trial], workers: int
+    ) -> None:
+        """The stage is about to run; `trials` are those it has already."""
+
+    def trial_ended(self, trial: Trial) -> None:
+        """A slot was counted."""
+
+    def trial_lost(self, number: int, again: bool) -> None:
+        """A worker died; whether its trial is run again."""
+
+    def printed(self, number: int | None, line: str) -> None:
+        """A worker printed a line while it ran a trial."""
+
+    def stopping(self) -> None:
+        """Stopped by Ctrl-C; the running trials are finished first."""
+
+    def stage_ended(self) -> None:
+        """The supervisor stops working on the stage."""
+
+
+@dataclass
+class _Running:
+    """A claimed slot and the worker that computes it."""
+
+    claim: Claim
+    params: Mapping[str, Any]
+    seed: int
+    steps: list[Step] = field(default_factory=list)
+    reported: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Runs the open slots of one stage.
+
+    Args:
+        engine: The database, open for writing.
+        study: The study.
+        stage: The stage.
+        ancestors: The stages that it was narrowed from, nearest first: evidence for a sampler.
+        pool: The workers.
+        watcher: Is told what happens.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        study: Study,
+        stage: Stage,
+        ancestors: Sequence[Stage],
+        pool: Pool,
+        watcher: Watcher,
+    ) -> None:
+        self._engine = engine
+        self._study = study
+        self._stage = stage
+        self._ancestors = ancestors
+        self._pool = pool
+        self._watcher = watcher
+        self._ledger = Ledger(engine, stage, study.definition.metric)
+        self._running: dict[Worker, _Running] = {}
+        self._signals: list[int] = []
+
+    def run(self, timeout: float | None = None) -> Ended:
+        """Run the stage until it is finished, the time is over, or a signal arrives.
+
+        Args:
+            timeout: Seconds after which no trial is begun and running ones are given back.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        recorded = time.monotonic()
+        with reading(self._engine) as connection:
+            known = stage_trials(connection, self._stage)
+        self._watcher.stage_began(self._study, self._stage, known, len(self._pool.workers))
+        self._ledger.recover()
+        with self._listening():
+            try:
+                while True:
+                    if ended := self._stop_asked(deadline):
+                        return ended
+                    if not self._signals:
+                        self._employ()
+                    if not self._running:
+                        if self._signals:
+                            return Ended.INTERRUPTED
+                        if self._finished():
+                            return Ended.FINISHED
+                        self._ledger.recover()  # another supervisor holds the rest: is it alive?
+                    for worker, event in self._pool.events(POLL_S):
+                        self._handle(worker, event)
+                    if time.monotonic() - recorded > RECORD_EVERY_S:
+                        self._record_steps()
+                        recorded = time.monotonic()
+            finally:
+                for running in self._running.values():
+                    self._ledger.release(running.claim)
+                self._watcher.stage_ended()
+
+    def _employ(self) -> None:
+        """Give each idle worker the next open slot."""
+        for worker in self._pool.workers:
+            if worker in self._running:
+                continue
+            claim = self._ledger.claim()
+            if claim is None:
+                return
+            unit = claim.slot if self._stage.seeds == 1 else claim.slot % self._stage.seeds
+            seed = sampling.run_seed(self._study.definition.search.seed, self._stage.number, unit)
+            params = claim.params if claim.params is not None else self._draw(claim.slot)
+            self._ledger.sampled(claim, self._stage.space, params, seed)
+            self._running[worker] = _Running(claim, params, seed)
+            fixed = self._study.definition.fixed or {}
+            worker.send({"do": "run", "params": {**fixed, **params}, "seed": seed})
+
+    def _draw(self, slot: int) -> Mapping[str, Any]:
+        """Draw the parameters of a slot; replicates of a setting share them."""
+        setting = slot // self._stage.seeds
+        evidence: list[Trial] = []
+        if sampling.needs_evidence(self._stage.sampler):
+            with reading(self._engine) as connection:
+                own = stage_trials(connection, self._stage)
+                for trial in own:
+                    if trial.number // self._stage.seeds == setting and trial.params:
+                        return trial.params
+                older = [t for a in self._ancestors for t in stage_trials(connection, a)]
+            evidence = [t for t in own + older if t.state is not TrialState.WAITING and t.params]
+        request = sampling.Request(
+            space=self._stage.space,
+            seed=self._study.definition.search.seed,
+            stage=self._stage.number,
+            setting=setting,
+            settings=self._stage.budget // self._stage.seeds,
+            direction=self._study.definition.direction,
+            replicates=self._stage.seeds,
+        )
+        return sampling.suggest(self._stage.sampler, request, evidence)
+
+    def _handle(self, worker: Worker, event: Message | list[str] | None) -> None:
+        running = self._running.get(worker)
+        match event:
+            case list():
+                for line in event:
+                    self._watcher.printed(running.claim.slot if running else None, line)
+            case None:
+                self._replace(worker, running)
+            case {"say": "steps"} if running:
+                running.steps += [Step(*step) for step in event["steps"]]
+                running.reported += len(event["steps"])
+            case {"say": "done"} if running:
+                del self._running[worker]
+                self._finish(running, self._outcome(event))
+            case {"say": "broken"}:
+                # A worker that cannot import the objective any more is as good as dead.
+                self._watcher.printed(None, event["error"])
+                worker.stop()
+                self._replace(worker, running)
+
+    def _outcome(self, done: Message) -> Outcome:
+        seconds: float = done["seconds"]
+        match done["state"]:
+            case "complete":
+                return Outcome("complete", done["value"], seconds)
+            case "pruned":
+                return Outcome("pruned", None, seconds)
+            case "diverged":
+                definition = self._study.definition
+                value = floor_value(
+                    self._study.description, definition.direction, definition.metric, done["worst"]
+                )
+                if value is None:  # nothing was ever reported: there is no honest value
+                    return Outcome("failed", None, seconds, done["step"], reason="diverged")
+                return Outcome("complete", value, seconds, diverged_at=done["step"])
+            case _:
+                return Outcome("failed", None, seconds, reason="error", error=done["error"])
+
+    def _finish(self, running: _Running, outcome: Outcome) -> None:
+        self._ledger.finish(running.claim, outcome, running.steps)
+        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+        self._watcher.trial_ended(
+            Trial(
+                stage=self._stage.number,
+                number=running.claim.slot,
+                state=state.get(outcome.state, TrialState.FAIL),
+                params=running.params,
+                value=outcome.value,
+                attempt=running.claim.attempt,
+                seed=running.seed,
+                diverged_at=outcome.diverged_at,
+                steps=running.reported,
+                seconds=outcome.seconds,
+                reason=outcome.reason,
+                error=outcome.error,
+            )
+        )
+
+    def _replace(self, worker: Worker, running: _Running | None) -> None:
+        """Start a new worker; the slot of the dead one is run again."""
+        if running is not None:
+            del self._running[worker]
+            seconds = time.monotonic() - running.began
+            limit = self._study.definition.search.max_attempts
+            again = self._ledger.lose(running.claim, limit, seconds)
+            self._watcher.trial_lost(running.claim.slot, again)
+        self._pool.replace(worker)
+
+    def _record_steps(self) -> None:
+        for running in self._running.values():
+            self._ledger.record(running.claim, running.steps)
+            running.steps = []
+
+    def _finished(self) -> bool:
+        with reading(self._engine) as connection:
+            return not find_stage(connection, self._study, self._stage.number).open
+
+    def _stop_asked(self, deadline: float | None) -> Ended | None:
+        if signal.SIGTERM in self._signals:
+            return Ended.TERMINATED
+        if len(self._signals) > 1:
+            return Ended.INTERRUPTED
+        if deadline is not None and time.monotonic() >= deadline:
+            return Ended.TIMEOUT
+        return None
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Take Ctrl-C and SIGTERM as requests: once finishes what runs, twice stops now."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Python delivers signals to the main thread only
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signals.append(number)
+            if self._signals == [signal.SIGINT]:
+                self._watcher.stopping()
+
+        previous = {
+            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,222 @@
+"""A worker process: parameters in, steps and a score out. It knows no database.
+
+Started as `python -m hpo.worker FD`, where FD is the number of an inherited socket. Messages are
+JSON in both directions; what the objective prints goes to the ordinary stdout and stderr.
+
+    supervisor → worker   setup, describe, run
+    worker → supervisor   ready, described, steps, done, broken
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import numbers
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from hpo.objective import Diverged, Pruned, is_loss
+
+SEND_EVERY_S = 0.25
+"""Steps travel in batches: one message per epoch would wake the supervisor for nothing."""
+
+Message = dict[str, Any]
+
+
+class Setup:
+    """What a worker imports once: the objective and its helpers.
+
+    Args:
+        message: The `setup` message: objective, describe, metric, direction, folder.
+    """
+
+    def __init__(self, message: Message) -> None:
+        folder = message["folder"]
+        if folder is not None and folder not in sys.path:
+            sys.path.insert(0, folder)  # as Python does for a script
+        self.metric: str = message["metric"]
+        self.direction: str = message["direction"]
+        self.objective = import_name("objective", message["objective"], folder)
+        self.describe = (
+            import_name("describe", message["describe"], folder) if message["describe"] else None
+        )
+
+
+class ImportFailed(Exception):
+    """A name in the definition that cannot be imported; the message is for the user."""
+
+
+def import_name(key: str, name: str, folder: str | None) -> Callable[..., Any]:
+    """Import what a definition names "module:function".
+
+    Raises:
+        ImportFailed: There is no such module or function.
+    """
+    module_name, _, attribute = name.partition(":")
+    where = f"{key} = {name!r}"
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name == module_name.split(".")[0] or error.name == module_name:
+            looked = f" in {folder} or" if folder else ""
+            raise ImportFailed(
+                f"{where}: there is no module {error.name!r}{looked} among the installed packages"
+            ) from None
+        raise ImportFailed(f"{where}: importing it failed, {error}") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise ImportFailed(f"{where}: the module {module_name} has no {part!r}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ImportFailed(f"{where}: it is {type(found).__name__}, not a function")
+    function: Callable[..., Any] = found
+    return function
+
+
+class WorkerRun:
+    """The `run` that the objective is given.
+
+    Args:
+        seed: Seed of every random choice of the trial.
+        setup: Tells which metric is the study's, and which direction is better.
+        send: Sends a message to the supervisor.
+    """
+
+    def __init__(self, seed: int, setup: Setup, send: Callable[[Message], None]) -> None:
+        self.seed = seed
+        self.worst: float | None = None
+        self.last_step = 0
+        self._setup = setup
+        self._send = send
+        self._began = self._sent = time.monotonic()
+        self._steps: list[tuple[int, float, dict[str, float]]] = []
+        self._seen: set[int] = set()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the trial began."""
+        return time.monotonic() - self._began
+
+    def report(self, step: int, **metrics: float) -> None:
+        """Record the metrics of one step; see `hpo.objective.Run.report`."""
+        step = _step_number(step)
+        if step in self._seen:
+            raise ValueError(f"run.report: step {step} was reported before")
+        values = {name: _number(name, value) for name, value in metrics.items()}
+        self._seen.add(step)
+        self.last_step = step
+        self._steps.append((step, self.seconds, values))
+        score = values.get(self._setup.metric)
+        if score is not None and math.isfinite(score):
+            worse = min if self._setup.direction == "maximize" else max
+            self.worst = score if self.worst is None else worse(self.worst, score)
+        if time.monotonic() - self._sent >= SEND_EVERY_S:
+            self.flush()
+        for name, value in values.items():
+            finite_needed = name == self._setup.metric or is_loss(name)
+            if math.isinf(value) or (finite_needed and math.isnan(value)):
+                raise Diverged(f"{name} is {value} at step {step}")
+
+    def flush(self) -> None:
+        """Send the steps that were not sent yet."""
+        if self._steps:
+            self._send({"say": "steps", "steps": self._steps})
+        self._steps, self._sent = [], time.monotonic()
+
+
+def run_trial(setup: Setup, message: Message, send: Callable[[Message], None]) -> Message:
+    """Run the objective once and return how it ended."""
+    run = WorkerRun(message["seed"], setup, send)
+    params: Mapping[str, Any] = message["params"]
+    ended: Message
+    try:
+        score = _score(setup.objective(params, run))
+        if not math.isfinite(score):
+            raise Diverged(f"the score is {score}")
+        ended = {"state": "complete", "value": score}
+    except Diverged:
+        ended = {"state": "diverged", "step": run.last_step, "worst": run.worst}
+    except Pruned:
+        ended = {"state": "pruned"}
+    # The boundary to the user's code, the one place where everything is caught: whatever it
+    # raises, sys.exit() included, is this trial's result and is stored with its traceback.
+    except BaseException:  # noqa: BLE001
+        ended = {"state": "failed", "error": traceback.format_exc()}
+    run.flush()
+    return {"say": "done", "seconds": run.seconds, **ended}
+
+
+def _score(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"the objective returned {value!r} ({type(value).__name__}), not a number")
+    return float(value)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"run.report: {name} = {value!r} is not a number") from None
+
+
+def _step_number(step: Any) -> int:
+    if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 0:
+        raise TypeError(f"run.report: step {step!r} is not a whole number of 0 or more")
+    return int(step)
+
+
+def main(descriptor: int) -> None:
+    """Serve one supervisor until it closes the connection or dies."""
+    connection = Connection(descriptor)
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    def listen() -> None:
+        # In a thread of its own, so that a supervisor's death ends a trial that reports nothing.
+        try:
+            while True:
+                inbox.put(json.loads(connection.recv_bytes()))
+        except (EOFError, OSError):
+            os._exit(1)
+
+    def send(message: Message) -> None:
+        try:
+            connection.send_bytes(json.dumps(message).encode())
+        except OSError:
+            os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    setup: Setup | None = None
+    while True:
+        message = inbox.get()
+        try:
+            match message["do"]:
+                case "setup":
+                    setup = Setup(message)
+                    send({"say": "ready"})
+                case "describe":
+                    assert setup is not None
+                    described = setup.describe(message["fixed"]) if setup.describe else None
+                    send({"say": "described", "description": described})
+                case "run":
+                    assert setup is not None
+                    send(run_trial(setup, message, send))
+        except ImportFailed as error:
+            send({"say": "broken", "error": str(error), "traceback": traceback.format_exc()})
+        # Importing the user's module and calling its `describe` may raise anything.
+        except Exception as error:  # noqa: BLE001
+            told = f"{type(error).__name__}: {error}"
+            if any(base.__module__ == "hpo.errors" for base in type(error).__mro__):
+                told = str(error)  # written for people already
+            send({"say": "broken", "error": told, "traceback": traceback.format_exc()})
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
