@@ -38,7 +38,7 @@ class Claim:
         slot: Its number in the stage; also the number of its trial.
         attempt: The fencing token.
         slot_id: Its row in `hpo_slots`.
-        trial_id: Its row in Optuna's `trials`.
+        trial_id: Its row in Optuna's `trials` when it was claimed.
         params: The parameters, if an earlier attempt has drawn them.
     """
 
@@ -155,12 +155,7 @@ class Ledger:
         self, connection: Connection, slot: int, attempt: int
     ) -> tuple[int, Mapping[str, Any] | None]:
         """Return the Optuna trial of a slot, made at its first attempt."""
-        study_id = trial_rows.find_study_by_user_attr(connection, STAGE_ATTR, self._stage.uuid)
-        if study_id is None:
-            raise StateError(
-                f"The Optuna study {self._stage.optuna_study} of this stage was deleted. "
-                "Start a new study: hpo start"
-            )
+        study_id = self._optuna_study(connection)
         if attempt == 1:
             added = trial_rows.append_trial(connection, study_id, started=datetime.now(UTC))
             assert added is not None
@@ -171,17 +166,46 @@ class Ledger:
                     f"make: the next number is {number} instead of {slot}. Look with: hpo db check"
                 )
             return trial_id, None
-        found = connection.scalar(
-            select(trials.c.trial_id).where(trials.c.study_id == study_id, trials.c.number == slot)
+        trial_id = self._trial_id(connection, slot)
+        # The one write that Optuna itself would not do: the lost attempt's curve goes.
+        trial_rows.delete_intermediate_values(connection, trial_id)
+        return trial_id, read_params(connection, [trial_id]).get(trial_id)
+
+    def _optuna_study(self, connection: Connection) -> int:
+        study_id = trial_rows.find_study_by_user_attr(connection, STAGE_ATTR, self._stage.uuid)
+        if study_id is None:
+            raise StateError(
+                f"The Optuna study {self._stage.optuna_study} of this stage was deleted. "
+                "Start a new study: hpo start"
+            )
+        return study_id
+
+    def _trial_id(self, connection: Connection, slot: int, likely: int | None = None) -> int:
+        """Return the Optuna trial of a slot that was begun.
+
+        Asked at every write: the dashboard's "rename" gives a study's trials other ids, and SQLite
+        gives the ids of a deleted study to the next one's trials.
+
+        Args:
+            connection: In a write transaction.
+            slot: The slot.
+            likely: The id that the trial had; looking there first saves reading the others.
+        """
+        study_id = self._optuna_study(connection)
+        this = select(trials.c.trial_id).where(
+            trials.c.study_id == study_id, trials.c.number == slot
         )
+        found: int | None = None
+        if likely is not None:
+            found = connection.scalar(this.where(trials.c.trial_id == likely))
+        if found is None:
+            found = connection.scalar(this)
         if found is None:
             raise StateError(
                 f"Trial {slot} of the Optuna study {self._stage.optuna_study} was deleted. "
                 "Look with: hpo db check"
             )
-        # The one write that Optuna itself would not do: the lost attempt's curve goes.
-        trial_rows.delete_intermediate_values(connection, found)
-        return int(found), read_params(connection, [found]).get(found)
+        return found
 
     def sampled(self, claim: Claim, space: Space, params: Mapping[str, Any], seed: int) -> None:
         """Record the parameters of a trial before its work begins.
@@ -192,7 +216,8 @@ class Ledger:
         with writing(self._engine) as connection:
             self._fence(connection, claim, seed=seed)
             rows = distributions.to_rows(space, params)
-            trial_rows.insert_params(connection, claim.trial_id, rows)
+            trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
+            trial_rows.insert_params(connection, trial_id, rows)
 
     def record(self, claim: Claim, steps: Sequence[Step]) -> None:
         """Record reported steps.
@@ -203,7 +228,8 @@ class Ledger:
         if steps:
             with writing(self._engine) as connection:
                 self._fence(connection, claim)
-                self._write_steps(connection, claim, steps)
+                trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
+                self._write_steps(connection, claim, trial_id, steps)
 
     def finish(self, claim: Claim, outcome: Outcome, steps: Sequence[Step]) -> None:
         """Record the end of a trial, with the steps that are not recorded yet.
@@ -252,7 +278,8 @@ class Ledger:
             reason=outcome.reason,
             error=outcome.error,
         )
-        self._write_steps(connection, claim, steps)
+        trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
+        self._write_steps(connection, claim, trial_id, steps)
         attributes: dict[str, object] = {}  # what a person should see in the dashboard
         if outcome.diverged_at is not None:
             attributes["diverged_at"] = outcome.diverged_at
@@ -260,9 +287,9 @@ class Ledger:
             attributes["error"] = outcome.error.strip().splitlines()[-1]
         elif outcome.reason is not None:
             attributes["error"] = outcome.reason
-        trial_rows.set_user_attrs(connection, claim.trial_id, attributes)
+        trial_rows.set_user_attrs(connection, trial_id, attributes)
         state = _OPTUNA_STATE[outcome.state]
-        if not trial_rows.finish_trial(connection, claim.trial_id, state, outcome.value, now):
+        if not trial_rows.finish_trial(connection, trial_id, state, outcome.value, now):
             raise StateError(
                 f"Trial {claim.slot} of {self._stage.optuna_study} was finished by another "
                 "program. Look with: hpo db check"
@@ -287,7 +314,9 @@ class Ledger:
             connection.execute(update(slots).where(*held).values(**changes))
         return row
 
-    def _write_steps(self, connection: Connection, claim: Claim, steps: Sequence[Step]) -> None:
+    def _write_steps(
+        self, connection: Connection, claim: Claim, trial_id: int, steps: Sequence[Step]
+    ) -> None:
         if not steps:
             return
         connection.execute(
@@ -308,7 +337,7 @@ class Ledger:
             ],
         )
         shown = {s.step: s.metrics[self._metric] for s in steps if self._metric in s.metrics}
-        trial_rows.insert_intermediate_values(connection, claim.trial_id, shown)
+        trial_rows.insert_intermediate_values(connection, trial_id, shown)
 
     def _close_stage(self, connection: Connection, now: datetime) -> None:
         left = connection.scalar(

@@ -137,7 +137,7 @@ def _check_stage(connection: Connection, stage: Stage) -> list[str]:
     states = {row.number: row.state for row in rows}
     expected = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
     for number, state in states.items():
-        if number not in ledger:
+        if number not in ledger or ledger[number].attempt == 0:
             findings.append(f"trial {number} belongs to no slot")
         elif expected.get(ledger[number].state, "RUNNING") != state:
             findings.append(f"trial {number} is {state}, its slot {ledger[number].state}")
@@ -146,6 +146,11 @@ def _check_stage(connection: Connection, stage: Stage) -> list[str]:
         for slot, row in ledger.items()
         if row.attempt > 0 and slot not in states
     ]
+    uncounted = sum(row.state in ("open", "running") for row in ledger.values())
+    if stage.open != (uncounted > 0):
+        findings.append(
+            f"is marked as {'open' if stage.open else 'finished'} with {uncounted} uncounted slots"
+        )
     return findings
 
 
