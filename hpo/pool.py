@@ -42,10 +42,11 @@ class Worker:
     def __init__(self, definition: Definition) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            # -P: the working directory is no place to import from. A process group of its own:
-            # Ctrl-C in the terminal is for the supervisor, which decides what becomes of it.
+            # -P: the working directory is no place to import from. -u: what the objective prints
+            # is seen at once. A process group of its own: Ctrl-C in the terminal is for the
+            # supervisor, which decides what becomes of it.
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hpo.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-u", "-m", "hpo.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -85,12 +86,18 @@ class Worker:
             return None
         return message
 
-    def lines(self) -> list[str]:
-        """Return the lines that it has printed since the last call."""
-        printed = b""
+    def lines(self, *, last: bool = False) -> list[str]:
+        """Return the lines that it has printed since the last call.
+
+        Args:
+            last: Whether nothing more will come, so that half a line is one too.
+        """
+        printed = self._half_line
         while chunk := self.output.read(65536):
             printed += chunk
-        *whole, self._half_line = (self._half_line + printed).split(b"\n")
+        *whole, self._half_line = printed.split(b"\n")
+        if last and self._half_line:
+            whole, self._half_line = [*whole, self._half_line], b""
         return [line.decode(errors="replace") for line in whole]
 
     def stop(self) -> None:
@@ -131,7 +138,7 @@ class Pool:
         while True:
             message = worker.receive()
             if message is None:
-                printed = "\n".join(worker.lines()[-3:])
+                printed = "\n".join(worker.lines(last=True)[-3:])
                 raise ObjectiveError(
                     f"the worker died while importing {self._definition.objective}: {printed}"
                 )
@@ -175,8 +182,9 @@ class Pool:
             else:
                 silent = False
                 message = worker.receive()
-                if message is None and (last_words := worker.lines()):
-                    yield worker, last_words
+                # What was printed before the message belongs to the trial that it is about.
+                if printed := worker.lines(last=message is None):
+                    yield worker, printed
                 yield worker, message
         if ready and silent:
             # A closed output stays "ready" for ever; its worker's connection tells the rest.

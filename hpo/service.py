@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hpo import catalog, narrowing, sampling
+from hpo import catalog, narrowing, next_stage, sampling
 from hpo.definition import Definition, check_name, load_definition
-from hpo.errors import NotEnoughTrials, ObjectiveError, StateError, UsageError
-from hpo.narrowing import Decision, Rule
+from hpo.errors import ObjectiveError, StateError, UsageError
+from hpo.narrowing import Rule
 from hpo.narrowing.evidence import Evidence
+from hpo.next_stage import Proposal
 from hpo.objective import Description
 from hpo.pool import Pool
 from hpo.store import migrations, studies
@@ -22,66 +22,9 @@ from hpo.store.engine import DEFAULT_URL, Connection, Engine, open_engine, readi
 from hpo.store.trials import stage_trials
 from hpo.study import Stage, Study
 from hpo.summary import Best, Summary
-from hpo.supervisor import Ended, Supervisor, Watcher
-from hpo.trial import Trial, TrialState
+from hpo.supervisor import Ended, Silent, Supervisor, Watcher
 
 STORAGE_VARIABLE = "HPO_STORAGE"
-
-
-class Silent:
-    """The watcher of callers who only want the result."""
-
-    def stage_began(
-        self, study: Study, stage: Stage, trials: Sequence[Trial], workers: int
-    ) -> None:
-        """Show nothing."""
-
-    def trial_ended(self, trial: Trial) -> None:
-        """Show nothing."""
-
-    def trial_lost(self, number: int, again: bool) -> None:
-        """Show nothing."""
-
-    def printed(self, number: int | None, line: str) -> None:
-        """Show nothing."""
-
-    def stopping(self) -> None:
-        """Show nothing."""
-
-    def stage_ended(self) -> None:
-        """Show nothing."""
-
-
-@dataclass(frozen=True)
-class Narrowing:
-    """What `narrow` would do: the decision on one stage.
-
-    Args:
-        study: The study.
-        stage: The stage that it is about.
-        decision: The next ranges and why.
-        kind: Kind of the next stage: "narrow", "widen" or "manual".
-        carried: Number of trials inside the next ranges, evidence for the next sampler.
-    """
-
-    study: Study
-    stage: Stage
-    decision: Decision
-    kind: str
-    carried: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the document that `narrow --dry-run --json` prints."""
-        axes = self.decision.to_json()["axes"]
-        return {
-            "study": {"id": self.study.id, "name": self.study.name, "uuid": self.study.uuid},
-            "from_stage": self.stage.number,
-            "axes": {
-                name: {key: axis[key] for key in ("action", "old", "new", "reason")}
-                for name, axis in axes.items()
-            },
-            "warnings": list(self.decision.warnings),
-        }
 
 
 def storage_url(url: str | None) -> str:
@@ -173,7 +116,8 @@ def start(
     if stages > 1 and search.sampler in sampling.UNIFORM and used * search.seeds < needed:
         raise UsageError(
             f"--stages {stages}: narrowing this space needs {needed} trials, a stage would have "
-            f"{used * search.seeds}. Give it more: --trials {_multiple(needed, search.seeds)}"
+            f"{used * search.seeds}. Give it more: "
+            f"--trials {next_stage.multiple(needed, search.seeds)}"
         )
     url, watcher = storage_url(storage), watcher or Silent()
     if name is not None:
@@ -205,10 +149,10 @@ def start(
         ended = _run(engine, study, stage, pool, watcher, limit)
         stopped = None
         while ended is Ended.FINISHED and stage.number < stages and stopped is None:
-            found = _decide(engine, study, stage.number, Rule(), None)
-            stopped = _nothing_to_do(found)
+            found = next_stage.propose(engine, study, stage.number)
+            stopped = found.nothing_to_do
             if stopped is None:
-                stage = _next_stage(engine, found, None, None)
+                stage = next_stage.create(engine, found, *next_stage.plan(found))
                 ended = _run(engine, study, stage, pool, watcher, limit)
     return _summary(engine, study, ended, stopped)
 
@@ -221,7 +165,7 @@ def decide(
     top: int | None = None,
     widen: bool = True,
     ranges: Mapping[str, tuple[float, float]] | None = None,
-) -> Narrowing:
+) -> Proposal:
     """Return what `narrow` would do, and change nothing.
 
     Args:
@@ -236,7 +180,7 @@ def decide(
         StateError: The stage is open, or has too few trials.
     """
     engine, found = open_study(study, storage)
-    return _decide(engine, found, from_stage, Rule(top, widen), ranges)
+    return next_stage.propose(engine, found, from_stage, Rule(top, widen), ranges)
 
 
 def narrow(
@@ -252,7 +196,7 @@ def narrow(
     timeout: float | None = None,
     workers: int | None = None,
     watcher: Watcher | None = None,
-    announce: Callable[[Narrowing], None] | None = None,
+    announce: Callable[[Proposal], None] | None = None,
 ) -> Summary:
     """Decide the next ranges from the evidence, store the decision and run the next stage.
 
@@ -279,17 +223,17 @@ def narrow(
     engine = _open(storage, "write")
     with reading(engine) as connection:
         found = studies.find_study(connection, study)
-    decided = _decide(engine, found, from_stage, Rule(top, widen), ranges)
+    decided = next_stage.propose(engine, found, from_stage, Rule(top, widen), ranges)
     if announce is not None:
         announce(decided)
-    stopped = _nothing_to_do(decided)
+    stopped = decided.nothing_to_do
     if stopped is not None:
         return _summary(engine, found, None, stopped)
-    stage_plan = _plan(decided, sampler, trials)  # refuses before anything is created
+    stage_plan = next_stage.plan(decided, sampler, trials)  # refuses before anything is created
     limit = _time_limit(found.definition, timeout)
     with Pool(found.definition, _worker_count(workers)) as pool:
         _check_data(pool, found)
-        stage = _next_stage(engine, decided, *stage_plan)
+        stage = next_stage.create(engine, decided, *stage_plan)
         ended = _run(engine, found, stage, pool, watcher or Silent(), limit)
     return _summary(engine, found, ended, None)
 
@@ -375,119 +319,6 @@ def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
     )
 
 
-def _decide(
-    engine: Engine,
-    study: Study,
-    from_stage: int | None,
-    rule: Rule,
-    ranges: Mapping[str, tuple[float, float]] | None,
-) -> Narrowing:
-    with reading(engine) as connection:
-        all_stages = studies.study_stages(connection, study)
-        number = from_stage if from_stage is not None else all_stages[-1].number
-        stage = studies.find_stage(connection, study, number)
-        trials = stage_trials(connection, stage)
-        ancestors = studies.lineage(all_stages, stage)
-        inherited = [stage_trials(connection, ancestor) for ancestor in ancestors]
-    definition = study.definition
-    if stage.open and not ranges:
-        seen = Evidence.of(stage.space, trials, definition.direction, rule)
-        _refuse_open(study, stage, seen, sum(trial.state.counted for trial in trials))
-    if stage.open:
-        raise StateError(f"stage {stage.number} is not finished. Run: hpo resume {study.id}")
-    limits = {**narrowing.default_limits(definition.space), **(definition.limits or {})}
-    evidence = trials + _uniform_inheritance(stage, ancestors, inherited)
-    try:
-        decision = narrowing.decide(
-            stage.space,
-            evidence,
-            direction=definition.direction,
-            limits=limits,
-            uniform=stage.sampler in sampling.UNIFORM,
-            ranges=ranges,
-            rule=rule,
-        )
-    except NotEnoughTrials as error:
-        more = _multiple(stage.budget + error.needed - error.given, stage.seeds)
-        hint = f"Run: hpo resume {study.id} --trials {more}"
-        if stage.sampler == "grid" or stage.number != all_stages[-1].number:
-            # Only the last stage's budget can grow, and a grid has no more points.
-            hint = (
-                "Set its next ranges by hand: "
-                f"hpo narrow {study.id} --from-stage {stage.number} --range NAME=LOW:HIGH"
-            )
-        raise StateError(f"stage {stage.number} has {error}. {hint}") from None
-    kind = "manual" if ranges else "narrow"
-    if not ranges and any(axis.action == "widen" for axis in decision.axes.values()):
-        kind = "widen"
-    everything = trials + [trial for older in inherited for trial in older]
-    carried = sum(t.state.counted and decision.space.contains(t.params) for t in everything)
-    return Narrowing(study, stage, decision, kind, carried)
-
-
-def _refuse_open(study: Study, stage: Stage, evidence: Evidence, counted: int) -> None:
-    if counted < evidence.needed:
-        error = NotEnoughTrials(counted, evidence.needed, evidence.parameters)
-        more = _multiple(evidence.needed, stage.seeds)
-        budget = f" --trials {more}" if stage.budget < more else ""
-        raise StateError(f"stage {stage.number} has {error}. Run: hpo resume {study.id}{budget}")
-    raise StateError(
-        f"stage {stage.number} is open: {stage.budget - counted} of its {stage.budget} trials are "
-        f"not counted yet. Run: hpo resume {study.id}"
-    )
-
-
-def _uniform_inheritance(
-    stage: Stage, ancestors: Sequence[Stage], trials: Sequence[Sequence[Trial]]
-) -> list[Trial]:
-    """Return the ancestors' trials that count as evidence beside the stage's own.
-
-    The rule needs trials that are spread evenly over the stage's box. An ancestor's are, inside
-    that box, if its sampler was uniform and its own box held this one: after a narrowing, not
-    after a widening.
-    """
-    inherited: list[Trial] = []
-    for ancestor, theirs in zip(ancestors, trials, strict=True):
-        if ancestor.sampler not in sampling.UNIFORM or not ancestor.space.covers(stage.space):
-            break
-        inherited += [trial for trial in theirs if trial.state is not TrialState.WAITING]
-    return inherited
-
-
-def _nothing_to_do(found: Narrowing) -> str | None:
-    if found.decision.changed:
-        return None
-    reasons = {axis.reason for axis in found.decision.axes.values()}
-    return "nothing to cut or widen: " + "; ".join(sorted(reasons))
-
-
-def _plan(found: Narrowing, sampler: str | None, trials: int | None) -> tuple[str, int]:
-    """Return sampler and budget of the next stage."""
-    chosen = sampler or found.decision.sampler
-    seeds = found.stage.seeds
-    budget = trials if trials is not None else found.stage.budget
-    if budget < 1 or budget % seeds:
-        raise UsageError(f"--trials {budget} is not a multiple of seeds ({seeds}) above 0")
-    return chosen, sampling.check(chosen, found.decision.space, budget // seeds) * seeds
-
-
-def _next_stage(engine: Engine, found: Narrowing, sampler: str | None, budget: int | None) -> Stage:
-    if sampler is None or budget is None:
-        sampler, budget = _plan(found, sampler, budget)
-    with writing(engine) as connection:
-        return studies.create_stage(
-            connection,
-            found.study,
-            parent=found.stage,
-            kind=found.kind,
-            space=found.decision.space,
-            evidence={**found.decision.to_json(), "carried": found.carried},
-            sampler=sampler,
-            budget=budget,
-            seeds=found.stage.seeds,
-        )
-
-
 def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
     last = studies.study_stages(connection, study)[-1]
     if trials % last.seeds:
@@ -561,11 +392,6 @@ def _time_limit(definition: Definition, timeout: float | None) -> float | None:
     if timeout is None:
         return definition.search.timeout
     return definition.searching(timeout=timeout).search.timeout
-
-
-def _multiple(number: int, of: int) -> int:
-    """Return the smallest multiple that is not below a number."""
-    return -(-number // of) * of
 
 
 def _worker_count(workers: int | None) -> int:

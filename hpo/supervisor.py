@@ -66,6 +66,30 @@ class Watcher(Protocol):
         """The supervisor stops working on the stage."""
 
 
+class Silent:
+    """The watcher of callers who only want the result."""
+
+    def stage_began(
+        self, study: Study, stage: Stage, trials: Sequence[Trial], workers: int
+    ) -> None:
+        """Show nothing."""
+
+    def trial_ended(self, trial: Trial) -> None:
+        """Show nothing."""
+
+    def trial_lost(self, number: int, again: bool) -> None:
+        """Show nothing."""
+
+    def printed(self, number: int | None, line: str) -> None:
+        """Show nothing."""
+
+    def stopping(self) -> None:
+        """Show nothing."""
+
+    def stage_ended(self) -> None:
+        """Show nothing."""
+
+
 @dataclass
 class _Running:
     """A claimed slot and the worker that computes it."""

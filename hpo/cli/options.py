@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from hpo.sampling import SAMPLERS
 
-F = TypeVar("F", bound=Callable[..., Any])
+_WORDS = ("true", "false", "nan", "inf")
+"""Bare words that mean something in TOML; "True" is more likely a slip than a string."""
 
 
 class Command(click.Command):
@@ -72,7 +72,7 @@ def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise click.BadParameter(f"{text!r} is not written key=value, as epochs=20")
-    if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value not in ("true", "false", "nan", "inf"):
+    if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in _WORDS:
         return key, value
     try:
         return key, tomllib.loads(f"value = {value}")["value"]

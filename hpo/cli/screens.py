@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from hpo.cli import words
-from hpo.sampling import UNIFORM
-from hpo.service import Narrowing, edge_warnings, storage_url
+from hpo.next_stage import Proposal, next_command
+from hpo.service import edge_warnings, storage_url
 from hpo.space import Choice
 from hpo.store.engine import DEFAULT_URL, database_path
 from hpo.study import Stage, Study
@@ -43,7 +43,8 @@ def header(study: Study, stage: Stage, workers: int, storage: str | None) -> Non
     seeds = f" ({stage.seeds} seeds per setting)" if stage.seeds > 1 else ""
     title = (
         f"[bold]{_plain(study.name)}[/bold] · stage {stage.number} of study {study.id} · "
-        f"{stage.sampler} · {stage.budget} trials{seeds} · {workers} worker{'s' * (workers > 1)}"
+        f"{stage.sampler} · {stage.budget} trial{'s' * (stage.budget > 1)}{seeds} · "
+        f"{workers} worker{'s' * (workers > 1)}"
     )
     err.print(f"{title}   [dim]{_plain(str(database_path(storage_url(storage))))}[/dim]")
     width = max(len(name) for name in stage.space)
@@ -136,15 +137,13 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
             f"Go on with: [bold]hpo resume {study.id}{suffix}[/bold]"
         )
         return
-    # The rule reads evenly spread trials; after a sampler that follows the best, it is done.
-    following = "narrow" if stage.sampler in UNIFORM else "best"
-    err.print(
-        f"Next: [bold]hpo {following} {study.id}{suffix}[/bold]      look: hpo dashboard · "
-        f"hpo plot {study.id} · hpo report {study.id}"
-    )
+    following = next_command(study, stage, summary.of(stage), last=stage is summary.last)
+    looks = " · ".join(f"hpo {c}" for c in ("dashboard", f"plot {study.id}", f"report {study.id}"))
+    each = f", each with{suffix}" if suffix else ""
+    err.print(f"Next: [bold]hpo {following}{suffix}[/bold]      look: {looks}{each}")
 
 
-def decision(found: Narrowing, console: Console = err) -> None:
+def decision(found: Proposal, console: Console = err) -> None:
     """Print a narrowing: old and new range of each parameter, and why."""
     stage = found.stage
     console.print(

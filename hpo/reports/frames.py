@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 
 import pandas as pd
@@ -99,13 +100,25 @@ def render(frame: pd.DataFrame, form: str) -> bytes:
         case "csv":
             text = frame.to_csv(index=False)
         case "json":
-            text = frame.to_json(orient="records", double_precision=15) + "\n"
+            # pandas would round to 15 decimals, and a weight decay of 1e-7 with it.
+            rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+            text = json.dumps(rows) + "\n"
         case "html":
             text = frame.to_html(index=False, na_rep="")
         case "parquet":
             if find_spec("pyarrow") is None:
                 raise MissingExtraError("The parquet format", "parquet")
-            return bytes(frame.to_parquet(index=False))
+            return bytes(_of_one_type(frame).to_parquet(index=False))
         case _:
             raise ValueError(form)
     return text.encode()
+
+
+def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose mixed columns, as a choice of 1 and "auto", are text."""
+    mixed = [
+        name
+        for name, column in frame.items()
+        if column.dtype == object and column.dropna().map(type).nunique() > 1
+    ]
+    return frame.assign(**{str(n): frame[n].map(str, na_action="ignore") for n in mixed})

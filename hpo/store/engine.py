@@ -59,15 +59,26 @@ def database_path(url: str) -> Path:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # What cannot be read may hold a password and is not repeated then.
+        shown = "That" if "@" in url else f"'{url}'"
+        file = "hpo.db" if "@" in url or ":" in url else url
         raise DatabaseError(
-            f"'{url}' is not a database URL. A file is written sqlite:///{url}"
+            f"{shown} is not a database URL. A file is written sqlite:///{file}"
         ) from None
     if parsed.get_backend_name() != "sqlite":
         raise DatabaseError(
             f"{parsed.render_as_string(hide_password=True)} is not a SQLite database. "
             "Only SQLite is supported, for example sqlite:///hpo.db"
         )
+    if "?" in url:
+        # What follows would be cut off in silence: another file than the one that was meant.
+        raise DatabaseError(
+            f"{url} has a question mark: options after it are not supported. "
+            "In a path it is written %3F"
+        )
+    if parsed.host or parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise DatabaseError(f"{url} cannot be used. A file is written sqlite:///{parsed.database}")
     path = parsed.database
     if not path or path == ":memory:" or path.startswith("file:"):
         raise DatabaseError("The database must be a file, for example sqlite:///hpo.db")
@@ -103,9 +114,9 @@ def open_engine(url: str, mode: Mode) -> Engine:
             raise DatabaseError(f"There is no folder {path.parent} to make {path.name} in.")
     elif path.is_dir():
         raise DatabaseError(f"{path} is a folder, not a database file.")
-    elif path.stat().st_size == 0 and not (mode == "create" and _gets_content(path)):
+    elif _is_empty(path) and not (mode == "create" and _gets_content(path)):
         raise DatabaseError(
-            f"{path} is empty (0 bytes), not a database. Nothing was changed. "
+            f"{path} is empty ({path.stat().st_size} bytes), not a database. Nothing was changed. "
             "Restore a copy made by: hpo db backup   or remove the file"
         )
     sqlite_mode = {"read": "ro", "write": "rw", "create": "rwc"}[mode]
@@ -117,7 +128,7 @@ def open_engine(url: str, mode: Mode) -> Engine:
             uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA foreign_keys = ON")
-        if mode != "read":
+        if mode != "read" and not _is_foreign(connection):
             _use_wal(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -128,14 +139,24 @@ def open_engine(url: str, mode: Mode) -> Engine:
     return engine
 
 
+def _is_empty(path: Path) -> bool:
+    return path.stat().st_size <= 1  # SQLite takes a file of one byte for a new one, too
+
+
 def _gets_content(path: Path) -> bool:
     """Wait for a process that is making the file just now: SQLite creates it empty."""
     deadline = time.monotonic() + CREATION_S
-    while path.stat().st_size == 0:
+    while _is_empty(path):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
     return True
+
+
+def _is_foreign(connection: sqlite3.Connection) -> bool:
+    """Return whether another program made the file, which then is not to be changed."""
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    return bool(names) and not {"studies", "alembic_version"} <= names
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -222,7 +243,12 @@ def explain(engine: Engine, reason: str) -> str:
             "Close it and run the command again."
         )
     if "readonly" in reason:
-        return f"{name} cannot be written ({reason}). Check its permissions and its folder's."
+        return (
+            f"{name} cannot be written ({reason}). Check its permissions and its folder's: "
+            "SQLite makes files beside it, also to read."
+        )
+    if "unable to open" in reason:
+        return f"{name} cannot be opened ({reason}). Check its permissions and its folder's."
     if "full" in reason:
         return f"The disk is full: {name} could not grow. Free some space, then: hpo resume STUDY"
     if "no such table" in reason or "no such column" in reason:

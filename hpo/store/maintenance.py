@@ -87,9 +87,15 @@ def backup(url: str, target: Path | None) -> Path:
     with reading(engine) as connection:
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
-        copy = sqlite3.connect(target)
+        try:
+            copy = sqlite3.connect(target)
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{target} cannot be made: {error}") from None
         try:
             raw.backup(copy)  # https://www.sqlite.org/backup.html: safe beside writers
+        except BaseException:
+            target.unlink(missing_ok=True)  # half a copy would be taken for a whole one
+            raise
         finally:
             copy.close()
     return target

@@ -64,7 +64,8 @@ def find_study(connection: Connection, id_or_name: str | int) -> Study:
         NotFoundError: There is none; says which there are.
     """
     wanted = str(id_or_name)
-    column = studies.c.id == int(wanted) if wanted.isdigit() else studies.c.name == wanted
+    is_id = wanted.isascii() and wanted.isdigit() and len(wanted) < 19  # SQLite's 64 bits
+    column = studies.c.id == int(wanted) if is_id else studies.c.name == wanted
     row = connection.execute(select(studies).where(column)).first()
     if row is None:
         there = [f"{study.id} {study.name}" for study in all_studies(connection)]
