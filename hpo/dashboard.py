@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socketserver
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna_dashboard
@@ -11,6 +12,9 @@ import optuna_dashboard
 from hpo.errors import UsageError
 from hpo.service import storage_url
 from hpo.store.optuna_storage import Storage
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
 """Never another: the dashboard asks nobody for a password."""
@@ -23,6 +27,18 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: the page polls every few seconds."""
+
+
+def _read_only(app: WSGIApplication) -> WSGIApplication:
+    """Answer whatever would change something with 403, before it reaches the storage."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "application/json")])
+        return [b'{"reason": "This dashboard is read-only. Change a study with the hpo command."}']
+
+    return answer
 
 
 def serve(storage: str | None, port: int, ready: Callable[[str], None]) -> None:
@@ -40,7 +56,7 @@ def serve(storage: str | None, port: int, ready: Callable[[str], None]) -> None:
         UsageError: The port is taken or not allowed.
         DatabaseError: The database cannot be read.
     """
-    app = optuna_dashboard.wsgi(Storage(storage_url(storage), read_only=True))
+    app = _read_only(optuna_dashboard.wsgi(Storage(storage_url(storage), read_only=True)))
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Quiet)
     except (OSError, OverflowError) as error:

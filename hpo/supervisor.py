@@ -11,12 +11,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
 from hpo import sampling
+from hpo.errors import HpoError
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
 from hpo.store.engine import Engine, reading
@@ -95,8 +96,8 @@ class _Running:
     """A claimed slot and the worker that computes it."""
 
     claim: Claim
-    params: Mapping[str, Any]
-    seed: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
     steps: list[Step] = field(default_factory=list)
     reported: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -164,8 +165,7 @@ class Supervisor:
                         self._record_steps()
                         recorded = time.monotonic()
             finally:
-                for running in self._running.values():
-                    self._ledger.release(running.claim)
+                self._give_back()
                 self._watcher.stage_ended()
 
     def _employ(self) -> None:
@@ -176,13 +176,16 @@ class Supervisor:
             claim = self._ledger.claim()
             if claim is None:
                 return
+            # Noted before anything can fail, so that the slot is given back if something does.
+            running = self._running[worker] = _Running(claim)
             unit = claim.slot if self._stage.seeds == 1 else claim.slot % self._stage.seeds
-            seed = sampling.run_seed(self._study.definition.search.seed, self._stage.number, unit)
-            params = claim.params if claim.params is not None else self._draw(claim.slot)
-            self._ledger.sampled(claim, self._stage.space, params, seed)
-            self._running[worker] = _Running(claim, params, seed)
+            search = self._study.definition.search
+            running.seed = sampling.run_seed(search.seed, self._stage.number, unit)
+            running.params = claim.params if claim.params is not None else self._draw(claim.slot)
+            self._ledger.sampled(claim, self._stage.space, running.params, running.seed)
             fixed = self._study.definition.fixed or {}
-            worker.send({"do": "run", "params": {**fixed, **params}, "seed": seed})
+            params = {**fixed, **running.params}
+            worker.send({"do": "run", "params": params, "seed": running.seed})
 
     def _draw(self, slot: int) -> Mapping[str, Any]:
         """Draw the parameters of a slot; replicates of a setting share them."""
@@ -219,8 +222,8 @@ class Supervisor:
                 running.steps += [Step(*step) for step in event["steps"]]
                 running.reported += len(event["steps"])
             case {"say": "done"} if running:
-                del self._running[worker]
                 self._finish(running, self._outcome(event))
+                del self._running[worker]
             case {"say": "broken"}:
                 # A worker that cannot import the objective any more is as good as dead.
                 self._watcher.printed(None, event["error"])
@@ -268,10 +271,10 @@ class Supervisor:
     def _replace(self, worker: Worker, running: _Running | None) -> None:
         """Start a new worker; the slot of the dead one is run again."""
         if running is not None:
-            del self._running[worker]
             seconds = time.monotonic() - running.began
             limit = self._study.definition.search.max_attempts
             again = self._ledger.lose(running.claim, limit, seconds)
+            del self._running[worker]
             self._watcher.trial_lost(running.claim.slot, again)
         self._pool.replace(worker)
 
@@ -279,6 +282,14 @@ class Supervisor:
         for running in self._running.values():
             self._ledger.record(running.claim, running.steps)
             running.steps = []
+
+    def _give_back(self) -> None:
+        """Open the slots again that are still running."""
+        for running in self._running.values():
+            # One that cannot be given back (the disk is full, the file is gone) must not keep the
+            # others, nor hide why we stop; it is free as soon as this process has ended.
+            with suppress(HpoError):
+                self._ledger.release(running.claim)
 
     def _finished(self) -> bool:
         with reading(self._engine) as connection:

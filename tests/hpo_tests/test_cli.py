@@ -684,7 +684,10 @@ def test_storage_from_the_environment(home, finished, monkeypatch):
 def test_the_next_command_names_the_storage(home):
     place(home, search={"trials": 1})
     url = "sqlite:///other.db"
-    assert f"hpo resume 1 --trials 30 --storage {url}" in done("start", "my.toml", "--storage", url).stderr
+    assert (
+        f"hpo resume 1 --trials 30 --storage {url}"
+        in done("start", "my.toml", "--storage", url).stderr
+    )
 
 
 # Known faults: each of these is to be mended where it is, and then loses its mark
