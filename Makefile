@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 start: install
 	$(BIN)/hpo start --sampler random
+	@echo "The command lives in $(BIN). For this shell: source $(BIN)/activate"
 
 install: $(VENV)/installed
 

@@ -1,4 +1,4 @@
-"""Hyperparameter optimization as a service on a database: search, narrow, confirm, test once."""
+"""Hyperparameter optimization as a service on a database: search, narrow, search again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import sys
 import tomllib
@@ -15,8 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from hpo.definition_errors import first_sentence
 from hpo.errors import DefinitionError
-from hpo.space import Choice, Int, Space, parse_space
+from hpo.space import Choice, Int, Space, check_number, is_number, parse_space
 
 Direction = Literal["maximize", "minimize"]
 SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
@@ -24,6 +24,9 @@ SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
 _IMPORTABLE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 _Importable = Annotated[str, StringConstraints(pattern=_IMPORTABLE)]
 _NAME = re.compile(r"^[^\s/\x00-\x1f][^\x00-\x1f]{0,255}$")
+
+MOST_TRIALS = 1_000_000
+"""Of a stage; a slip of the keyboard must not fill a disk."""
 
 
 class Search(BaseModel):
@@ -41,7 +44,7 @@ class Search(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     sampler: SamplerName = "random"
-    trials: int = Field(default=100, ge=1)
+    trials: int = Field(default=100, ge=1, le=MOST_TRIALS)
     seed: int = Field(default=0, ge=0, le=2**63 - 1)  # what a database holds
     seeds: int = Field(default=1, ge=1)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -69,6 +72,9 @@ class _File(BaseModel):
     fixed: dict[str, Any] = {}
     search: Search = Search()
     quick: dict[Literal["fixed", "search"], dict[str, Any]] = {}
+
+
+_KEYS = {"": _File.model_fields, "search": Search.model_fields}
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,7 @@ class Definition:
         try:
             search = Search.model_validate({**self.search.model_dump(), **changes})
         except ValidationError as error:
-            raise DefinitionError(_first_sentence(error, ("search",))) from None
+            raise DefinitionError(first_sentence(error, _KEYS, ("search",))) from None
         return _checked(replace(self, search=search))
 
     def setting(self, key: str, value: Any) -> Definition:
@@ -170,14 +176,14 @@ class Definition:
         Raises:
             DefinitionError: The value cannot be stored, or is not one of the parameter's kind.
         """
+        _check_key("--set", key)
         _check_value(f"--set {key}", value)
         if key in self.space.axes:
             axis = self.space.axes[key]
-            number = isinstance(value, int | float) and not isinstance(value, bool)
             if isinstance(axis, Choice) and not axis.contains(value):
                 allowed = ", ".join(map(repr, axis.choices))
                 raise DefinitionError(f"--set {key}: {value!r} is none of its choices ({allowed})")
-            if not isinstance(axis, Choice) and not number:
+            if not isinstance(axis, Choice) and not is_number(value):
                 raise DefinitionError(f"--set {key}: {value!r} is not a number")
             if isinstance(axis, Int) and not isinstance(value, int):
                 raise DefinitionError(f"--set {key}: {value!r} is not a whole number")
@@ -225,7 +231,7 @@ def parse_definition(raw: Mapping[str, Any], *, default_name: str = "") -> Defin
     try:
         file = _File.model_validate(dict(raw))
     except ValidationError as error:
-        raise DefinitionError(_first_sentence(error)) from None
+        raise DefinitionError(first_sentence(error, _KEYS)) from None
     definition = Definition(
         name=check_name(file.name if file.name is not None else default_name),
         objective=file.objective,
@@ -290,6 +296,8 @@ def check_name(name: str) -> str:
 
 def _checked(definition: Definition) -> Definition:
     search = definition.search
+    if not definition.metric.isprintable():
+        raise DefinitionError(f"metric ({definition.metric!r}) must be printable characters")
     if search.trials % search.seeds:
         raise DefinitionError(
             f"[search] trials ({search.trials}) is not a multiple of seeds ({search.seeds}): "
@@ -313,9 +321,7 @@ def _parse_limits(
             )
         low, high = limit["low"], limit["high"]
         for key, number in (("low", low), ("high", high)):
-            known = isinstance(number, int | float) and not isinstance(number, bool)
-            if not known or not math.isfinite(number):
-                raise DefinitionError(f"{where}: {key} ({number!r}) is not a finite number")
+            check_number(f"{where}: {key}", number)
         if "choices" in axis:
             raise DefinitionError(f"{where}: a parameter with choices has no limits")
         if low > axis["low"] or high < axis["high"]:
@@ -331,10 +337,16 @@ def _parse_limits(
 
 def _parse_fixed(fixed: Mapping[str, Any], space: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in fixed.items():
+        _check_key("[fixed]", key)
         if key in space:
             raise DefinitionError(f"[fixed] {key}: it is searched in [space] already; drop one")
         _check_value(f"[fixed] {key}", value)
     return dict(fixed)
+
+
+def _check_key(where: str, key: str) -> None:
+    if not key or not key.isprintable():
+        raise DefinitionError(f"{where} {key!r}: a name must be printable characters")
 
 
 def _check_value(where: str, value: Any) -> None:
@@ -360,49 +372,3 @@ def _importable_name(function: Callable[..., float]) -> tuple[str, str | None]:
     depth = module.count(".") + hasattr(loaded, "__path__")  # a package's file is its __init__
     folder = None if file is None else str(Path(file).resolve().parents[depth])
     return shown, folder
-
-
-_NEEDED = {
-    "objective": 'write objective = "module:function"',
-    "direction": 'write direction = "maximize" or "minimize"',
-    "space": "a table [space] names the parameters to search",
-}
-
-
-def _first_sentence(error: ValidationError, prefix: tuple[str, ...] = ()) -> str:
-    """Return pydantic's first finding in our words."""
-    found = error.errors()[0]
-    location = [*prefix, *(str(part) for part in found["loc"] if part != "[key]")]
-    table, key = (location[0], location[1:]) if len(location) > 1 else ("", location)
-    where = (f"[{table}] " if table else "") + ".".join(key)
-    given, context = found["input"], found.get("ctx", {})
-    match found["type"]:
-        case "missing":
-            return f"{where} is missing; {_NEEDED[where]}"
-        case "extra_forbidden":
-            model = Search if table == "search" else _File
-            return f"{where}: unknown key; allowed are {', '.join(model.model_fields)}"
-        case "literal_error":
-            return f"{where}: {given!r} is not {context['expected']}"
-        case "string_pattern_mismatch":
-            return f"{where}: {given!r} is not written module:function"
-        case "greater_than_equal":
-            return f"{where} ({given!r}) must be at least {context['ge']}"
-        case "less_than_equal":
-            return f"{where} ({given!r}) must be at most {context['le']}"
-        case "finite_number":
-            return f"{where} ({given!r}) must be finite"
-        case "greater_than":
-            return f"{where} ({given!r}) must be above {context['gt']}"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"{where if table else f'[{where}]'}: {given!r} is not a table"
-        case "int_type" | "int_from_float":
-            return f"{where} ({given!r}) is not a whole number"
-        case "float_type":
-            return f"{where} ({given!r}) is not a number"
-        case "string_too_short":
-            return f"{where} ({given!r}) is empty"
-        case "string_type":
-            return f"{where} ({given!r}) is not a string"
-        case _:
-            return f"{where} ({given!r}): {found['msg']}"

@@ -7,7 +7,8 @@
     ├── ObjectiveError          exit 1   the objective cannot be imported or described
     ├── DataError               exit 1   a data set that is missing or damaged
     ├── StateError              exit 1   the study is not in a state that allows this
-    │   └── NotEnoughTrials     exit 1   too little evidence to decide on
+    │   ├── NotEnoughTrials     exit 1   too little evidence to decide on
+    │   └── SlotTakenOver       exit 1   another supervisor runs the slot now
     ├── MissingExtraError       exit 1   an optional dependency that is not installed
     └── DatabaseError           exit 3   a database that cannot be opened, read or written
 
@@ -68,6 +69,10 @@ class NotEnoughTrials(StateError):
         self.given = given
         self.needed = needed
         self.parameters = parameters
+
+
+class SlotTakenOver(StateError):
+    """The slot is another supervisor's now; nothing more is written to it."""
 
 
 class MissingExtraError(HpoError):

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo import narrowing, sampling
+from hpo.definition import MOST_TRIALS
 from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
-from hpo.narrowing.evidence import Evidence
 from hpo.store import studies
 from hpo.store.engine import Engine, reading, writing
 from hpo.store.trials import stage_trials
 from hpo.study import Stage, Study
+from hpo.summary import Summary
 from hpo.trial import Trial, TrialState
 
 
@@ -27,6 +28,10 @@ class Proposal:
         decision: The next ranges and why.
         kind: Kind of the next stage: "narrow", "widen" or "manual".
         carried: Number of trials inside the next ranges, evidence for the next sampler.
+        sampler: Sampler of the next stage.
+        budget: Budget of the next stage.
+        sampler_given: Whether the caller asks for another sampler than this stage's, which is
+            reason enough for a stage on the same ranges.
     """
 
     study: Study
@@ -34,6 +39,9 @@ class Proposal:
     decision: Decision
     kind: str
     carried: int
+    sampler: str
+    budget: int
+    sampler_given: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `narrow --dry-run --json` prints."""
@@ -51,7 +59,7 @@ class Proposal:
     @property
     def nothing_to_do(self) -> str | None:
         """Why no stage follows, or None if one does."""
-        if self.decision.changed:
+        if self.decision.changed or self.sampler_given:
             return None
         reasons = {axis.reason for axis in self.decision.axes.values()}
         return "nothing to cut or widen: " + "; ".join(sorted(reasons))
@@ -63,8 +71,10 @@ def propose(
     from_stage: int | None = None,
     rule: Rule = DEFAULT_RULE,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    sampler: str | None = None,
+    trials: int | None = None,
 ) -> Proposal:
-    """Decide the ranges that follow a stage, and change nothing.
+    """Decide what stage follows a stage, and change nothing.
 
     Args:
         engine: The database.
@@ -72,125 +82,146 @@ def propose(
         from_stage: Number of the stage; default the last.
         rule: Settings of the rule.
         ranges: Ranges set by hand, by parameter.
+        sampler: Sampler of the next stage; default what suits the decision.
+        trials: Its budget; default the stage's.
 
     Raises:
         StateError: The stage is open, or has too few trials.
+        UsageError: The budget is not a multiple of the replicates.
+        DefinitionError: The sampler cannot search the next space.
     """
     with reading(engine) as connection:
         all_stages = studies.study_stages(connection, study)
         number = from_stage if from_stage is not None else all_stages[-1].number
         stage = studies.find_stage(connection, study, number)
-        trials = stage_trials(connection, stage)
-        ancestors = studies.lineage(all_stages, stage)
-        inherited = [stage_trials(connection, ancestor) for ancestor in ancestors]
+        lineage = [stage, *studies.lineage(all_stages, stage)]
+        found = [stage_trials(connection, each) for each in lineage]
     definition = study.definition
-    if stage.open and not ranges:
-        seen = Evidence.of(stage.space, trials, definition.direction, rule)
-        _refuse_open(study, stage, seen, sum(trial.state.counted for trial in trials))
+    counted = sum(trial.state.counted for trial in found[0])
     if stage.open:
-        raise StateError(f"stage {stage.number} is not finished. Run: hpo resume {study.id}")
+        _refuse_open(study, stage, counted)
     limits = {**narrowing.default_limits(definition.space), **(definition.limits or {})}
-    evidence = trials + _uniform_inheritance(stage, ancestors, inherited)
     try:
         decision = narrowing.decide(
             stage.space,
-            evidence,
+            evidence(lineage, found),
             direction=definition.direction,
             limits=limits,
             uniform=stage.sampler in sampling.UNIFORM,
             ranges=ranges,
             rule=rule,
+            replicates=stage.seeds,
         )
     except NotEnoughTrials as error:
-        more = multiple(stage.budget + error.needed - error.given, stage.seeds)
-        hint = f"Run: hpo resume {study.id} --trials {more}"
+        hint = f"Run: hpo resume {study.id} --trials {_grown(stage, error.needed - error.given)}"
         if stage.sampler == "grid" or stage.number != all_stages[-1].number:
             # Only the last stage's budget can grow, and a grid has no more points.
             hint = (
                 "Set its next ranges by hand: "
                 f"hpo narrow {study.id} --from-stage {stage.number} --range NAME=LOW:HIGH"
             )
-        raise StateError(f"stage {stage.number} has {error}. {hint}") from None
+        raise StateError(f"{_too_few(stage, error, counted)}. {hint}") from None
     kind = "manual" if ranges else "narrow"
     if not ranges and any(axis.action == "widen" for axis in decision.axes.values()):
         kind = "widen"
-    everything = trials + [trial for older in inherited for trial in older]
+    everything = [trial for trials_ in found for trial in trials_]
     carried = sum(
         t.state.counted and t.value is not None and decision.space.contains(t.params)
         for t in everything
     )
-    return Proposal(study, stage, decision, kind, carried)
+    other = sampler is not None and sampler != stage.sampler
+    chosen, budget = decision.sampler, stage.budget
+    if decision.changed or other:
+        chosen, budget = _plan(stage, decision, sampler, trials)
+    if not decision.changed:
+        kind = "manual"
+    return Proposal(study, stage, decision, kind, carried, chosen, budget, other)
 
 
-def next_command(study: Study, stage: Stage, trials: Sequence[Trial], last: bool) -> str:
-    """Return the arguments of the `hpo` command that makes sense after a finished stage.
+def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> list[Trial]:
+    """Return the trials that `narrow` may look at.
+
+    The rule needs trials that are spread evenly over the stage's box. An ancestor's are, inside
+    that box, if its sampler was uniform and its own box held this one: after a narrowing, not
+    after a widening.
 
     Args:
-        study: The study.
-        stage: The stage.
-        trials: Its trials.
-        last: Whether it is the study's last stage, the one whose budget can grow.
+        lineage: The stage and its ancestors, nearest first.
+        trials: The trials of each.
     """
-    seen = Evidence.of(stage.space, trials, study.definition.direction, DEFAULT_RULE)
+    stage, *ancestors = lineage
+    own, *inherited = trials
+    found = list(own)
+    for ancestor, theirs in zip(ancestors, inherited, strict=True):
+        if ancestor.sampler not in sampling.UNIFORM or not ancestor.space.covers(stage.space):
+            break
+        found += [trial for trial in theirs if trial.state is not TrialState.WAITING]
+    return found
+
+
+def next_command(summary: Summary, stage: Stage) -> str:
+    """Return the arguments of the `hpo` command that makes sense after a finished stage."""
+    study = summary.study
     if stage.sampler not in sampling.UNIFORM:
         # The rule reads evenly spread trials; after a sampler that follows the best, it is done.
         return f"best {study.id}"
-    missing = seen.needed - len(seen.usable)
-    if missing > 0 and stage.sampler != "grid" and last:
-        return f"resume {study.id} --trials {multiple(stage.budget + missing, stage.seeds)}"
+    lineage = [stage, *studies.lineage(summary.stages, stage)]
+    seen = evidence(lineage, [summary.of(each) for each in lineage])
+    direction = study.definition.direction
+    missing = narrowing.needed(stage.space) - narrowing.usable(
+        stage.space, seen, direction, replicates=stage.seeds
+    )
+    if missing > 0 and stage.sampler != "grid" and stage == summary.last:
+        return f"resume {study.id} --trials {_grown(stage, missing)}"
     return f"narrow {study.id}"
 
 
-def _refuse_open(study: Study, stage: Stage, evidence: Evidence, counted: int) -> None:
-    if counted < evidence.needed:
-        error = NotEnoughTrials(counted, evidence.needed, evidence.parameters)
-        more = multiple(evidence.needed, stage.seeds)
+def _refuse_open(study: Study, stage: Stage, counted: int) -> None:
+    needed = narrowing.needed(stage.space)
+    if counted < needed * stage.seeds:
+        parameters = narrowing.parameters(stage.space)
+        error = NotEnoughTrials(counted // stage.seeds, needed, parameters)
+        more = needed * stage.seeds
         budget = f" --trials {more}" if stage.budget < more else ""
-        raise StateError(f"stage {stage.number} has {error}. Run: hpo resume {study.id}{budget}")
+        told = _too_few(stage, error, counted)
+        raise StateError(f"{told}. Run: hpo resume {study.id}{budget}")
     raise StateError(
         f"stage {stage.number} is open: {stage.budget - counted} of its {stage.budget} trials are "
         f"not counted yet. Run: hpo resume {study.id}"
     )
 
 
-def _uniform_inheritance(
-    stage: Stage, ancestors: Sequence[Stage], trials: Sequence[Sequence[Trial]]
-) -> list[Trial]:
-    """Return the ancestors' trials that count as evidence beside the stage's own.
-
-    The rule needs trials that are spread evenly over the stage's box. An ancestor's are, inside
-    that box, if its sampler was uniform and its own box held this one: after a narrowing, not
-    after a widening.
-    """
-    inherited: list[Trial] = []
-    for ancestor, theirs in zip(ancestors, trials, strict=True):
-        if ancestor.sampler not in sampling.UNIFORM or not ancestor.space.covers(stage.space):
-            break
-        inherited += [trial for trial in theirs if trial.state is not TrialState.WAITING]
-    return inherited
+def _too_few(stage: Stage, error: NotEnoughTrials, counted: int) -> str:
+    """Return the sentence about missing evidence, in trials also where settings are counted."""
+    with_value = error.given * stage.seeds
+    some = f", {with_value} with a value" if with_value < counted - counted % stage.seeds else ""
+    plural = "s" * (error.parameters != 1)
+    return (
+        f"stage {stage.number} has {counted} counted trials{some}; narrowing {error.parameters} "
+        f"parameter{plural} needs {error.needed * stage.seeds}"
+    )
 
 
-def plan(found: Proposal, sampler: str | None = None, trials: int | None = None) -> tuple[str, int]:
-    """Return sampler and budget of the next stage.
-
-    Args:
-        found: The proposal.
-        sampler: Sampler; default what suits the decision.
-        trials: Budget; default the parent's.
-
-    Raises:
-        UsageError: The budget is not a multiple of the replicates.
-        DefinitionError: The sampler cannot search the next space.
-    """
-    chosen = sampler or found.decision.sampler
-    seeds = found.stage.seeds
-    budget = trials if trials is not None else found.stage.budget
-    if budget < 1 or budget % seeds:
-        raise UsageError(f"--trials {budget} is not a multiple of seeds ({seeds}) above 0")
-    return chosen, sampling.check(chosen, found.decision.space, budget // seeds) * seeds
+def _grown(stage: Stage, missing: int) -> int:
+    """Return the budget at which a stage would have some settings more."""
+    return stage.budget + missing * stage.seeds
 
 
-def create(engine: Engine, found: Proposal, sampler: str, budget: int) -> Stage:
+def _plan(
+    stage: Stage, decision: Decision, sampler: str | None, trials: int | None
+) -> tuple[str, int]:
+    """Return sampler and budget of the next stage, if they can search its space."""
+    chosen = sampler or decision.sampler
+    budget = trials if trials is not None else stage.budget
+    if budget % stage.seeds or not 1 <= budget <= MOST_TRIALS:
+        raise UsageError(
+            f"--trials {budget} is not a multiple of seeds ({stage.seeds}) "
+            f"from 1 to {MOST_TRIALS:,}"
+        )
+    return chosen, sampling.check(chosen, decision.space, budget // stage.seeds) * stage.seeds
+
+
+def create(engine: Engine, found: Proposal) -> Stage:
     """Store the decision and make the stage that it leads to."""
     with writing(engine) as connection:
         return studies.create_stage(
@@ -199,13 +230,12 @@ def create(engine: Engine, found: Proposal, sampler: str, budget: int) -> Stage:
             parent=found.stage,
             kind=found.kind,
             space=found.decision.space,
-            evidence={**found.decision.to_json(), "carried": found.carried},
-            sampler=sampler,
-            budget=budget,
+            evidence={
+                **found.decision.to_json(),
+                "carried": found.carried,
+                "sampler": found.sampler,
+            },
+            sampler=found.sampler,
+            budget=found.budget,
             seeds=found.stage.seeds,
         )
-
-
-def multiple(number: int, of: int) -> int:
-    """Return the smallest multiple that is not below a number."""
-    return -(-number // of) * of

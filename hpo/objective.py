@@ -18,8 +18,8 @@ class Pruned(Exception):
 class Diverged(Exception):
     """Raised by `run.report` at the first loss or score that is not finite; let it pass.
 
-    A diverged trial is a result, not an error: it ends COMPLETE with the chance level as its
-    value, so that samplers and `narrow` learn where training breaks.
+    A diverged trial is a result, not an error: it ends COMPLETE with the value that `floor_value`
+    gives it, so that samplers and `narrow` learn where training breaks.
     """
 
 
@@ -65,7 +65,12 @@ Describe = Callable[[Mapping[str, Any]], Description]
 def floor_value(
     description: Description | None, direction: str, metric: str, worst: float | None
 ) -> float | None:
-    """Return the honest value of a diverged trial: what guessing would have reached.
+    """Return the honest value of a diverged trial: what guessing would have reached, or worse.
+
+    The chance level of C classes is known for a metric whose name ends in one of these words, if
+    the direction fits: maximized "accuracy" or "acc" 1/C, minimized "error" 1 - 1/C, minimized
+    "loss" ln C (cross-entropy). A number of another kind has none that could be guessed: 0.9
+    would be a brilliant "val_nll".
 
     Args:
         description: What `describe` said, None without it.
@@ -74,17 +79,29 @@ def floor_value(
         worst: The worst finite value of the metric that the trial reported, None if none.
 
     Returns:
-        For C classes 1/C for an accuracy, ln C for a cross-entropy loss, 1 - 1/C for an error
-        rate; without a description, `worst`.
+        The worse of chance level and `worst`, or the one that is known; None if neither is.
     """
-    if description is None:
-        return worst
-    classes = description["classes"]
+    chance = None if description is None else _chance(description["classes"], direction, metric)
+    known = [value for value in (chance, worst) if value is not None]
+    if not known:
+        return None
+    return min(known) if direction == "maximize" else max(known)
+
+
+def _chance(classes: int, direction: str, metric: str) -> float | None:
+    """Return what guessing reaches, None where it is not known."""
     if direction == "maximize":
-        return 1 / classes
-    return math.log(classes) if is_loss(metric) else 1 - 1 / classes
+        return 1 / classes if _ends_in(metric, "accuracy", "acc") else None
+    if is_loss(metric):
+        return math.log(classes)
+    return 1 - 1 / classes if _ends_in(metric, "error") else None
 
 
 def is_loss(metric: str) -> bool:
     """Return whether a metric's name says that it is a loss."""
-    return metric == "loss" or metric.endswith("_loss")
+    return _ends_in(metric, "loss")
+
+
+def _ends_in(metric: str, *words: str) -> bool:
+    """Return whether the last word of a name, as in "val_loss", is one of these."""
+    return metric.rpartition("_")[2] in words

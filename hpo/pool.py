@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -59,6 +61,7 @@ class Worker:
         self.output = self.process.stdout
         os.set_blocking(self.output.fileno(), False)
         self._half_line = b""
+        self.ready = False
         self.send(
             {
                 "do": "setup",
@@ -84,7 +87,17 @@ class Worker:
         except (EOFError, OSError):
             self.stop()
             return None
+        if message["say"] == "ready":
+            self.ready = True
         return message
+
+    @property
+    def died(self) -> bool:
+        """Whether the process has ended and all its messages are read.
+
+        A child that the objective forked may still hold the socket open, so its end is no sign.
+        """
+        return self.process.poll() is not None and not self.connection.poll()
 
     def lines(self, *, last: bool = False) -> list[str]:
         """Return the lines that it has printed since the last call.
@@ -101,8 +114,9 @@ class Worker:
         return [line.decode(errors="replace") for line in whole]
 
     def stop(self) -> None:
-        """End the process now."""
-        self.process.kill()
+        """End the process now, and what it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.connection.close()
 
@@ -127,26 +141,34 @@ class Pool:
             worker.stop()
             worker.output.close()
 
-    def describe(self, fixed: Mapping[str, Any]) -> Description | None:
+    def describe(
+        self, fixed: Mapping[str, Any], printed: Callable[[None, str], None]
+    ) -> Description | None:
         """Wait until a worker has imported the objective, and describe the data.
+
+        Args:
+            fixed: The fixed settings.
+            printed: Is told what the module prints meanwhile.
 
         Raises:
             ObjectiveError: The objective cannot be imported, or `describe` raised.
         """
-        worker = self.workers[0]
-        worker.send({"do": "describe", "fixed": dict(fixed)})
+        self.workers[0].send({"do": "describe", "fixed": dict(fixed)})
         while True:
-            message = worker.receive()
-            if message is None:
-                printed = "\n".join(worker.lines(last=True)[-3:])
-                raise ObjectiveError(
-                    f"the worker died while importing {self._definition.objective}: {printed}"
-                )
-            if message["say"] == "broken":
-                raise ObjectiveError(message["error"]) from Exception(message["traceback"])
-            if message["say"] == "described":
-                described: Description | None = message["description"]
-                return described
+            for _, event in self.events(1.0):
+                match event:
+                    case list():
+                        for line in event:
+                            printed(None, line)
+                    case None:
+                        raise ObjectiveError(
+                            f"a worker died while it imported {self._definition.objective}"
+                        )
+                    case {"say": "broken"}:
+                        raise ObjectiveError(event["error"]) from Exception(event["traceback"])
+                    case {"say": "described"}:
+                        described: Description | None = event["description"]
+                        return described
 
     def replace(self, worker: Worker) -> Worker:
         """Start a new worker in the place of a dead one."""
@@ -186,6 +208,13 @@ class Pool:
                 if printed := worker.lines(last=message is None):
                     yield worker, printed
                 yield worker, message
+        for worker in list(self.workers):
+            if worker.died:
+                silent = False
+                worker.stop()
+                if printed := worker.lines(last=True):
+                    yield worker, printed
+                yield worker, None
         if ready and silent:
             # A closed output stays "ready" for ever; its worker's connection tells the rest.
             time.sleep(max(0.0, min(0.02, deadline - time.monotonic())))

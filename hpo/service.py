@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hpo import catalog, narrowing, next_stage, sampling
-from hpo.definition import Definition, check_name, load_definition
+from hpo.definition import MOST_TRIALS, Definition, check_name, load_definition
 from hpo.errors import ObjectiveError, StateError, UsageError
 from hpo.narrowing import Rule
-from hpo.narrowing.evidence import Evidence
 from hpo.next_stage import Proposal
 from hpo.objective import Description
 from hpo.pool import Pool
 from hpo.store import migrations, studies
 from hpo.store.engine import DEFAULT_URL, Connection, Engine, open_engine, reading, writing
 from hpo.store.trials import stage_trials
-from hpo.study import Stage, Study
+from hpo.study import Ended, Stage, Study
 from hpo.summary import Best, Summary
-from hpo.supervisor import Ended, Silent, Supervisor, Watcher
+from hpo.supervisor import Supervisor
+from hpo.watcher import Silent, Watcher
 
 STORAGE_VARIABLE = "HPO_STORAGE"
 
@@ -112,20 +113,20 @@ def start(
         raise UsageError(f"--stages {stages}: at least one stage is needed")
     search = configured.search
     used = sampling.check(search.sampler, configured.space, search.trials // search.seeds)
-    needed = Evidence.of(configured.space, [], configured.direction, Rule()).needed
-    if stages > 1 and search.sampler in sampling.UNIFORM and used * search.seeds < needed:
+    needed = narrowing.needed(configured.space)
+    if stages > 1 and search.sampler in sampling.UNIFORM and used < needed:
         raise UsageError(
-            f"--stages {stages}: narrowing this space needs {needed} trials, a stage would have "
-            f"{used * search.seeds}. Give it more: "
-            f"--trials {next_stage.multiple(needed, search.seeds)}"
+            f"--stages {stages}: narrowing this space needs {needed * search.seeds} trials, a "
+            f"stage would have {used * search.seeds}. Give it more: "
+            f"--trials {needed * search.seeds}"
         )
     url, watcher = storage_url(storage), watcher or Silent()
     if name is not None:
         check_name(name)
-    with Pool(configured, _worker_count(workers)) as pool:
+    with Pool(configured, _worker_count(workers, used * search.seeds)) as pool:
         # The workers are importing the objective while the database is opened.
         engine = open_engine(url, "create")
-        description = _describe(pool, configured)
+        description = _describe(pool, configured, watcher)
         migrations.prepare(engine)
         with writing(engine) as connection:
             free = studies.free_name(connection, name or configured.name)
@@ -149,10 +150,14 @@ def start(
         ended = _run(engine, study, stage, pool, watcher, limit)
         stopped = None
         while ended is Ended.FINISHED and stage.number < stages and stopped is None:
-            found = next_stage.propose(engine, study, stage.number)
+            try:
+                found = next_stage.propose(engine, study, stage.number)
+            except StateError as error:  # too many failed; what there is must still be shown
+                stopped = str(error)
+                break
             stopped = found.nothing_to_do
             if stopped is None:
-                stage = next_stage.create(engine, found, *next_stage.plan(found))
+                stage = next_stage.create(engine, found)
                 ended = _run(engine, study, stage, pool, watcher, limit)
     return _summary(engine, study, ended, stopped)
 
@@ -165,6 +170,8 @@ def decide(
     top: int | None = None,
     widen: bool = True,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    sampler: str | None = None,
+    trials: int | None = None,
 ) -> Proposal:
     """Return what `narrow` would do, and change nothing.
 
@@ -175,12 +182,15 @@ def decide(
         top: Number of best trials that the rule looks at.
         widen: Whether ranges may grow.
         ranges: Ranges set by hand, by parameter.
+        sampler: Sampler of the new stage; default what suits the decision.
+        trials: Budget of the new stage; default its parent's.
 
     Raises:
         StateError: The stage is open, or has too few trials.
     """
     engine, found = open_study(study, storage)
-    return next_stage.propose(engine, found, from_stage, Rule(top, widen), ranges)
+    rule = Rule(top, widen)
+    return next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
 
 
 def narrow(
@@ -221,20 +231,20 @@ def narrow(
         StateError: The stage is open, or has too few trials.
     """
     engine = _open(storage, "write")
-    with reading(engine) as connection:
-        found = studies.find_study(connection, study)
-    decided = next_stage.propose(engine, found, from_stage, Rule(top, widen), ranges)
+    found = _runnable(engine, study)
+    rule = Rule(top, widen)
+    decided = next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
     if announce is not None:
         announce(decided)
     stopped = decided.nothing_to_do
     if stopped is not None:
         return _summary(engine, found, None, stopped)
-    stage_plan = next_stage.plan(decided, sampler, trials)  # refuses before anything is created
+    watcher = watcher or Silent()
     limit = _time_limit(found.definition, timeout)
-    with Pool(found.definition, _worker_count(workers)) as pool:
-        _check_data(pool, found)
-        stage = next_stage.create(engine, decided, *stage_plan)
-        ended = _run(engine, found, stage, pool, watcher or Silent(), limit)
+    with Pool(found.definition, _worker_count(workers, decided.budget)) as pool:
+        _check_data(pool, found, watcher)
+        stage = next_stage.create(engine, decided)
+        ended = _run(engine, found, stage, pool, watcher, limit)
     return _summary(engine, found, ended, None)
 
 
@@ -261,8 +271,8 @@ def resume(
         StateError: The budget would shrink, or the sampler has no more settings.
     """
     engine = _open(storage, "write")
+    found = _runnable(engine, study)
     with reading(engine) as connection:
-        found = studies.find_study(connection, study)
         before = studies.study_stages(connection, found)
     limit = _time_limit(found.definition, timeout)
 
@@ -275,11 +285,12 @@ def resume(
     if not any(stage.open for stage in before) and (trials or 0) <= before[-1].budget:
         open_stages()  # refuses a budget that shrinks
         return _summary(engine, found, None, None)
-    ended = None
-    with Pool(found.definition, _worker_count(workers)) as pool:
-        _check_data(pool, found)
+    ended, watcher = None, watcher or Silent()
+    most = max(trials or 0, *(stage.budget for stage in before))
+    with Pool(found.definition, _worker_count(workers, most)) as pool:
+        _check_data(pool, found, watcher)
         for stage in open_stages():
-            ended = _run(engine, found, stage, pool, watcher or Silent(), limit)
+            ended = _run(engine, found, stage, pool, watcher, limit)
             if ended is not Ended.FINISHED:
                 break
     return _summary(engine, found, ended, None)
@@ -314,15 +325,33 @@ def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
     """Return a sentence for each parameter whose best trials lean on an edge of its range."""
     return list(
         narrowing.edge_warnings(
-            stage.space, list(summary.of(stage)), summary.study.definition.direction
+            stage.space,
+            list(summary.of(stage)),
+            summary.study.definition.direction,
+            replicates=stage.seeds,
         )
     )
 
 
+def _runnable(engine: Engine, study: str | int) -> Study:
+    """Return a study whose objective is looked for where it is now.
+
+    If the folder of its definition was moved since, that is the working directory.
+    """
+    with reading(engine) as connection:
+        found = studies.find_study(connection, study)
+    folder = found.definition.folder
+    if folder is not None and not Path(folder).is_dir():
+        return replace(found, definition=replace(found.definition, folder=str(Path.cwd())))
+    return found
+
+
 def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
     last = studies.study_stages(connection, study)[-1]
-    if trials % last.seeds:
-        raise UsageError(f"--trials {trials} is not a multiple of seeds ({last.seeds})")
+    if trials % last.seeds or trials > MOST_TRIALS:
+        raise UsageError(
+            f"--trials {trials} is not a multiple of seeds ({last.seeds}) up to {MOST_TRIALS:,}"
+        )
     if last.sampler == "grid" and trials != last.budget:
         raise StateError(
             f"stage {last.number} is a grid of {last.budget} trials, which has no more points. "
@@ -344,9 +373,9 @@ def _run(
     return Supervisor(engine, study, stage, ancestors, pool, watcher).run(timeout)
 
 
-def _describe(pool: Pool, definition: Definition) -> Description | None:
+def _describe(pool: Pool, definition: Definition, watcher: Watcher) -> Description | None:
     """Return what the definition's `describe` says, if it says what it must."""
-    said = pool.describe(definition.fixed or {})
+    said = pool.describe(definition.fixed or {}, watcher.printed)
     if definition.describe is None:
         return None
     sizes = {"train": 0, "validation": 1, "test": 0, "classes": 2}
@@ -363,9 +392,9 @@ def _describe(pool: Pool, definition: Definition) -> Description | None:
     return said
 
 
-def _check_data(pool: Pool, study: Study) -> None:
+def _check_data(pool: Pool, study: Study, watcher: Watcher) -> None:
     """Make sure that a later stage sees the data that the first one saw."""
-    now = _describe(pool, study.definition)
+    now = _describe(pool, study.definition, watcher)
     then = study.description
     if now != then:
         raise StateError(
@@ -394,12 +423,14 @@ def _time_limit(definition: Definition, timeout: float | None) -> float | None:
     return definition.searching(timeout=timeout).search.timeout
 
 
-def _worker_count(workers: int | None) -> int:
+def _worker_count(workers: int | None, budget: int) -> int:
+    """Return how many workers to start: the wanted, else the cores; not more than trials."""
     if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        linux = hasattr(os, "sched_getaffinity")
+        workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one is needed")
-    return workers
+    return min(workers, budget)
 
 
 def _environment() -> dict[str, Any]:

@@ -16,6 +16,9 @@ from typing import Any
 from hpo.errors import DefinitionError
 
 Scalar = str | int | float | bool
+LARGEST_WHOLE = 2**53
+"""Beyond it a float cannot hold every whole number, and databases and samplers use floats."""
+
 When = Mapping[str, tuple[Scalar, ...]]
 """Condition of an axis: it exists only while each named choice has one of these values."""
 
@@ -41,8 +44,8 @@ class Float:
     def from_unit(self, u: float) -> float:
         """Return the value at position u in [0, 1]."""
         if self.step is not None:
-            values = self.values()
-            return values[min(int(u * len(values)), len(values) - 1)]
+            count = self.count
+            return self.value_at(min(int(u * count), count - 1))
         if self.log:
             low, high = math.log(self.low), math.log(self.high)
             value = math.exp(low + u * (high - low))
@@ -56,29 +59,43 @@ class Float:
         A value of a stepped axis is at the middle of its share.
         """
         if self.step is not None:
-            return ((value - self.low) / self.step + 0.5) / len(self.values())
+            return ((value - self.low) / self.step + 0.5) / self.count
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def contains(self, value: Any) -> bool:
         """Return whether a value lies in the range, and on its steps."""
-        if not _is_number(value) or not self.low <= value <= self.high:
+        if not is_number(value) or not self.low <= value <= self.high:
             return False
-        steps = 0.0 if self.step is None else (value - self.low) / self.step
-        return math.isclose(steps, round(steps), abs_tol=1e-6)
+        if self.step is None:
+            return True
+        index = round((_decimal(value) - _decimal(self.low)) / _decimal(self.step))
+        # The first bound forgives a value that was computed, the second a step of many digits.
+        return index < self.count and math.isclose(
+            value, self.value_at(index), rel_tol=2**-52, abs_tol=1e-6 * self.step
+        )
 
     @property
     def discrete(self) -> bool:
         """Whether the axis has a finite list of values."""
         return self.step is not None
 
-    def values(self) -> list[float]:
-        """Return all values of a stepped axis, rising."""
+    @property
+    def count(self) -> int:
+        """Number of values of a stepped axis."""
         assert self.step is not None
-        # In decimals, because 0.1 + 2 * 0.1 is not the 0.3 that the user means.
-        low, high, step = (Decimal(repr(float(x))) for x in (self.low, self.high, self.step))
-        return [float(low + i * step) for i in range(int((high - low) // step) + 1)]
+        low, high, step = _decimal(self.low), _decimal(self.high), _decimal(self.step)
+        return int((high - low) // step) + 1
+
+    def value_at(self, index: int) -> float:
+        """Return a value of a stepped axis by its place, from 0."""
+        assert self.step is not None
+        return float(_decimal(self.low) + index * _decimal(self.step))
+
+    def values(self) -> list[float]:
+        """Return all values of a stepped axis, rising; there may be more than memory holds."""
+        return [self.value_at(i) for i in range(self.count)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the axis as a definition writes it."""
@@ -104,24 +121,20 @@ class Int:
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             value = round(math.exp(low + u * (high - low)))
             return min(max(value, self.low), self.high)
-        step = self.step or 1
-        count = (self.high - self.low) // step + 1
-        return self.low + min(int(u * count), count - 1) * step
+        return self.value_at(min(int(u * self.count), self.count - 1))
 
     def to_unit(self, value: float) -> float:
         """Return the position of a value; outside [0, 1] for a value outside the range."""
         if self.log:
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return (math.log(max(value, 0.5)) - low) / (high - low)
-        step = self.step or 1
-        count = (self.high - self.low) // step + 1
-        return ((value - self.low) / step + 0.5) / count
+        return ((value - self.low) / (self.step or 1) + 0.5) / self.count
 
     def contains(self, value: Any) -> bool:
         """Return whether a value lies in the range, and on its steps."""
         return (
             isinstance(value, int)
-            and _is_number(value)
+            and is_number(value)
             and self.low <= value <= self.high
             and (value - self.low) % (self.step or 1) == 0
         )
@@ -131,8 +144,17 @@ class Int:
         """Whether the axis has a finite list of values."""
         return True
 
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return (self.high - self.low) // (self.step or 1) + 1
+
+    def value_at(self, index: int) -> int:
+        """Return a value by its place, from 0."""
+        return self.low + index * (self.step or 1)
+
     def values(self) -> list[int]:
-        """Return all values, rising."""
+        """Return all values, rising; there may be more than memory holds."""
         return list(range(self.low, self.high + 1, self.step or 1))
 
     def to_json(self) -> dict[str, Any]:
@@ -154,16 +176,36 @@ class Choice:
 
     def from_unit(self, u: float) -> Scalar:
         """Return the value at position u in [0, 1]; every value has an equal share."""
-        return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+        return self.value_at(min(int(u * self.count), self.count - 1))
 
     def contains(self, value: Any) -> bool:
         """Return whether a value is one of the choices."""
         return any(_same(value, choice) for choice in self.choices)
 
+    def index(self, value: Any) -> int:
+        """Return the place of a choice, from 0; True is not the choice 1.
+
+        Raises:
+            ValueError: It is none of the choices.
+        """
+        for i, choice in enumerate(self.choices):
+            if _same(value, choice):
+                return i
+        raise ValueError(f"{value!r} is none of {self.choices!r}")
+
     @property
     def discrete(self) -> bool:
         """Whether the axis has a finite list of values."""
         return True
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return len(self.choices)
+
+    def value_at(self, index: int) -> Scalar:
+        """Return a value by its place, from 0."""
+        return self.choices[index]
 
     def values(self) -> list[Scalar]:
         """Return all values in their order."""
@@ -301,6 +343,8 @@ def parse_space(raw: Mapping[str, Any]) -> Space:
 
 def _parse_axis(name: str, raw: Any) -> Axis:
     where = f"[space] {name}"
+    if not name.isprintable() or not name:
+        raise DefinitionError(f"[space] {name!r}: a name must be printable characters")
     if not isinstance(raw, Mapping):
         raise DefinitionError(
             f"{where}: {raw!r} is not a range. Write {{ low = 0.001, high = 0.1, log = true }} or "
@@ -314,8 +358,7 @@ def _parse_axis(name: str, raw: Any) -> Axis:
     for key in ("low", "high"):
         if key not in raw:
             raise DefinitionError(f"{where}: {key} is missing; a range needs low and high")
-        if not _is_number(raw[key]) or not math.isfinite(raw[key]):
-            raise DefinitionError(f"{where}: {key} ({raw[key]!r}) is not a finite number")
+        check_number(f"{where}: {key}", raw[key])
     low, high = raw["low"], raw["high"]
     log, step = raw.get("log", False), raw.get("step")
     if not isinstance(log, bool):
@@ -327,7 +370,7 @@ def _parse_axis(name: str, raw: Any) -> Axis:
     if log and step is not None:
         raise DefinitionError(f"{where}: log and step do not go together; drop one of them")
     if step is not None:
-        if not _is_number(step) or not math.isfinite(step) or step <= 0:
+        if not is_number(step) or step <= 0 or step == math.inf:
             raise DefinitionError(f"{where}: step ({step!r}) is not a number above 0")
         if step > high - low:
             raise DefinitionError(
@@ -335,6 +378,11 @@ def _parse_axis(name: str, raw: Any) -> Axis:
             )
     if all(isinstance(number, int) for number in (low, high, step) if number is not None):
         return Int(low, high, log, step, when)
+    if not math.isfinite(high - low):
+        raise DefinitionError(f"{where}: from {low!r} to {high!r} is too far for a float")
+    largest = max(low, high, key=abs)
+    if step is not None and step < 4 * math.ulp(largest):
+        raise DefinitionError(f"{where}: step ({step!r}) is too small for a float near {largest!r}")
     return Float(float(low), float(high), log, None if step is None else float(step), when)
 
 
@@ -346,6 +394,8 @@ def _parse_choices(where: str, raw: Any) -> tuple[Scalar, ...]:
             raise DefinitionError(
                 f"{where}: the choice {choice!r} is not a string, a number or true/false"
             )
+        if isinstance(choice, str) and not choice.isprintable():
+            raise DefinitionError(f"{where}: the choice {choice!r} has characters without a shape")
         if isinstance(choice, float) and not math.isfinite(choice):
             raise DefinitionError(f"{where}: the choice {choice!r} is not finite")
         if any(_same(choice, other) for other in raw[:i]):
@@ -399,8 +449,28 @@ def _refuse_unknown(where: str, raw: Mapping[str, Any], allowed: Sequence[str]) 
             raise DefinitionError(f"{where}: unknown key {key!r}; allowed are {', '.join(allowed)}")
 
 
-def _is_number(value: Any) -> bool:
+def check_number(where: str, value: Any) -> None:
+    """Make sure that a value can be an end of a range.
+
+    Raises:
+        DefinitionError: It is not a number, not finite, or a whole number that floats cannot hold.
+    """
+    if not is_number(value) or (isinstance(value, float) and not math.isfinite(value)):
+        raise DefinitionError(f"{where} ({value!r}) is not a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        raise DefinitionError(
+            f"{where} is a whole number beyond 2**53, which a float cannot hold exactly"
+        )
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _decimal(value: float) -> Decimal:
+    """Return the decimals that the user means: in floats, 0.1 + 2 * 0.1 is not 0.3."""
+    return Decimal(repr(float(value)))
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,3 +99,12 @@ class Counts:
         pruned = states.count(TrialState.PRUNED)
         failed = states.count(TrialState.FAIL)
         return Counts(complete, pruned, failed, budget - complete - pruned - failed)
+
+
+class Ended(enum.Enum):
+    """Why a supervisor stopped working on a stage."""
+
+    FINISHED = "finished"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hpo.objective import is_loss
-from hpo.study import Counts, Stage, Study
-from hpo.supervisor import Ended
-from hpo.trial import Trial, ranked
+from hpo.study import Counts, Ended, Stage, Study
+from hpo.trial import Trial, TrialState, by_setting, merged, ranked
 
 TOP = 5
 
@@ -22,9 +21,11 @@ class Best:
     Args:
         stage: Number of its stage.
         trial: Number of its trial.
-        value: Its observed score.
-        mean: Posterior mean of its score; None while the recommended setting is the top trial.
-        se: Standard error of the score that comes from the size of the validation set, if known.
+        value: The score of this one trial.
+        mean: Mean score of the setting's replicates, by which it was chosen; None if the stage
+            has one trial per setting, until there is a posterior mean.
+        se: Standard error of `score` that comes from the size of the validation set, if known.
+            Replicates share that set: their number does not make it smaller.
         params: Its parameters.
     """
 
@@ -34,6 +35,11 @@ class Best:
     mean: float | None
     se: float | None
     params: Mapping[str, Any]
+
+    @property
+    def score(self) -> float:
+        """What the setting is said to reach: the mean if there is one."""
+        return self.value if self.mean is None else self.mean
 
     def to_json(self) -> dict[str, Any]:
         """Return it in the shape of the `best` command."""
@@ -72,19 +78,44 @@ class Summary:
         return self.trials[self.stages.index(stage)]
 
     def top(self, stage: Stage | None = None, count: int = TOP) -> list[Trial]:
-        """Return the trials with the best observed values, of one stage or of all."""
+        """Return the trials with the best observed values, of one stage or of all.
+
+        Each trial for itself, also where settings have replicates; diverged ones come last.
+        """
         chosen = list(self.of(stage)) if stage else [t for each in self.trials for t in each]
         return ranked(chosen, self.study.definition.direction)[:count]
 
     def best(self, stage: Stage | None = None) -> Best | None:
-        """Return the recommended setting, of one stage or of all; None without a result."""
-        top = self.top(stage, count=1)
-        if not top:
-            return None
-        value = top[0].value
-        assert value is not None
-        se = standard_error(self.study, value)
-        return Best(top[0].stage, top[0].number, value, None, se, top[0].params)
+        """Return the recommended setting, of one stage or of all; None without a result.
+
+        With one trial per setting it is the top trial. With replicates it is the setting with the
+        highest mean (lowest, if lower is better), not the one with the luckiest replicate; it
+        goes by the first of its trials that did not diverge. Settings of which less than half of
+        the replicates have completed are taken only if there is no other. A diverged trial is
+        never recommended.
+        """
+        stages = [stage] if stage else self.stages
+        for share in (0.5, 0.0):
+            settings = [t for each in stages for t in self._settings(each, share)]
+            for setting in ranked(settings, self.study.definition.direction):
+                if not setting.diverged:
+                    return self._best(setting)
+        return None
+
+    def _settings(self, stage: Stage, share: float) -> list[Trial]:
+        """Return one trial per setting of which a share of the replicates has completed."""
+        done = [t for t in self.of(stage) if t.state is TrialState.COMPLETE]
+        groups = by_setting(done, stage.seeds)
+        enough = [t for group in groups if len(group) >= share * stage.seeds for t in group]
+        return merged(enough, stage.seeds)
+
+    def _best(self, setting: Trial) -> Best:
+        stage = next(s for s in self.stages if s.number == setting.stage)
+        trial = next(t for t in self.of(stage) if t.number == setting.number)
+        assert trial.value is not None
+        mean = setting.value if stage.seeds > 1 else None
+        best = Best(stage.number, trial.number, trial.value, mean, None, trial.params)
+        return replace(best, se=standard_error(self.study, best.score))
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
@@ -118,11 +149,17 @@ class Summary:
 
 
 def standard_error(study: Study, value: float) -> float | None:
-    """Return the standard error of an accuracy p measured on n examples: sqrt(p(1 - p) / n).
+    """Return the standard error of a share of examples, such as an accuracy.
+
+    sqrt(p(1 - p)/n) says that 100 right of 100 leave no doubt. As Agresti and Coull do (The
+    American Statistician 52, 1998), two right and two wrong examples are added: p = (x + 2)/(n + 4)
+    on n + 4 examples. The interval of twice this around p is theirs, near to Wilson's.
 
     None where the data are not described, or the score is not a share of examples.
     """
     metric = study.definition.metric
     if study.description is None or is_loss(metric) or not 0 <= value <= 1:
         return None
-    return math.sqrt(value * (1 - value) / study.description["validation"])
+    n = study.description["validation"]
+    p = (value * n + 2) / (n + 4)
+    return math.sqrt(p * (1 - p) / (n + 4))

@@ -6,7 +6,6 @@ compute. Several supervisors may work on the same stage: the ledger shares the b
 
 from __future__ import annotations
 
-import enum
 import signal
 import threading
 import time
@@ -14,81 +13,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from hpo import sampling
-from hpo.errors import HpoError
+from hpo.errors import DatabaseError, HpoError, ObjectiveError, SlotTakenOver
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
-from hpo.store.engine import Engine, reading
+from hpo.store.engine import Engine, identity, reading
 from hpo.store.ledger import Claim, Ledger, Outcome, Step
 from hpo.store.studies import find_stage
 from hpo.store.trials import stage_trials
-from hpo.study import Stage, Study
+from hpo.study import Ended, Stage, Study
 from hpo.trial import Trial, TrialState
+from hpo.watcher import Watcher
 
 RECORD_EVERY_S = 1.0
 """Reported steps wait this long at most before they are visible in the database."""
 
 POLL_S = 0.2
 """How often signals, the time limit and other supervisors are looked at."""
-
-
-class Ended(enum.Enum):
-    """Why the supervisor stopped."""
-
-    FINISHED = "finished"
-    TIMEOUT = "timeout"
-    INTERRUPTED = "interrupted"
-    TERMINATED = "terminated"
-
-
-class Watcher(Protocol):
-    """Is told what happens, to show it."""
-
-    def stage_began(
-        self, study: Study, stage: Stage, trials: Sequence[Trial], workers: int
-    ) -> None:
-        """The stage is about to run; `trials` are those it has already."""
-
-    def trial_ended(self, trial: Trial) -> None:
-        """A slot was counted."""
-
-    def trial_lost(self, number: int, again: bool) -> None:
-        """A worker died; whether its trial is run again."""
-
-    def printed(self, number: int | None, line: str) -> None:
-        """A worker printed a line while it ran a trial."""
-
-    def stopping(self) -> None:
-        """Stopped by Ctrl-C; the running trials are finished first."""
-
-    def stage_ended(self) -> None:
-        """The supervisor stops working on the stage."""
-
-
-class Silent:
-    """The watcher of callers who only want the result."""
-
-    def stage_began(
-        self, study: Study, stage: Stage, trials: Sequence[Trial], workers: int
-    ) -> None:
-        """Show nothing."""
-
-    def trial_ended(self, trial: Trial) -> None:
-        """Show nothing."""
-
-    def trial_lost(self, number: int, again: bool) -> None:
-        """Show nothing."""
-
-    def printed(self, number: int | None, line: str) -> None:
-        """Show nothing."""
-
-    def stopping(self) -> None:
-        """Show nothing."""
-
-    def stage_ended(self) -> None:
-        """Show nothing."""
 
 
 @dataclass
@@ -133,6 +76,8 @@ class Supervisor:
         self._ledger = Ledger(engine, stage, study.definition.metric)
         self._running: dict[Worker, _Running] = {}
         self._signals: list[int] = []
+        self._metric_missed = False
+        self._stillborn = 0
 
     def run(self, timeout: float | None = None) -> Ended:
         """Run the stage until it is finished, the time is over, or a signal arrives.
@@ -141,9 +86,10 @@ class Supervisor:
             timeout: Seconds after which no trial is begun and running ones are given back.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        recorded = time.monotonic()
+        recorded, announced = time.monotonic(), False
         with reading(self._engine) as connection:
             known = stage_trials(connection, self._stage)
+        file = identity(self._engine)
         self._watcher.stage_began(self._study, self._stage, known, len(self._pool.workers))
         self._ledger.recover()
         with self._listening():
@@ -154,6 +100,7 @@ class Supervisor:
                     if not self._signals:
                         self._employ()
                     if not self._running:
+                        self._check_file(file)
                         if self._signals:
                             return Ended.INTERRUPTED
                         if self._finished():
@@ -161,17 +108,22 @@ class Supervisor:
                         self._ledger.recover()  # another supervisor holds the rest: is it alive?
                     for worker, event in self._pool.events(POLL_S):
                         self._handle(worker, event)
+                    if self._signals and not announced:
+                        announced = True
+                        self._watcher.stopping()
                     if time.monotonic() - recorded > RECORD_EVERY_S:
+                        self._check_file(file)
                         self._record_steps()
                         recorded = time.monotonic()
             finally:
                 self._give_back()
+                self._ledger.close()
                 self._watcher.stage_ended()
 
     def _employ(self) -> None:
         """Give each idle worker the next open slot."""
         for worker in self._pool.workers:
-            if worker in self._running:
+            if worker in self._running or not worker.ready:
                 continue
             claim = self._ledger.claim()
             if claim is None:
@@ -181,29 +133,25 @@ class Supervisor:
             unit = claim.slot if self._stage.seeds == 1 else claim.slot % self._stage.seeds
             search = self._study.definition.search
             running.seed = sampling.run_seed(search.seed, self._stage.number, unit)
-            running.params = claim.params if claim.params is not None else self._draw(claim.slot)
-            self._ledger.sampled(claim, self._stage.space, running.params, running.seed)
+            drawn = claim.params if claim.params is not None else self._draw(claim.slot)
+            running.params = self._ledger.sampled(claim, drawn, running.seed)
             fixed = self._study.definition.fixed or {}
             params = {**fixed, **running.params}
             worker.send({"do": "run", "params": params, "seed": running.seed})
 
     def _draw(self, slot: int) -> Mapping[str, Any]:
-        """Draw the parameters of a slot; replicates of a setting share them."""
-        setting = slot // self._stage.seeds
+        """Draw the parameters of a slot."""
         evidence: list[Trial] = []
         if sampling.needs_evidence(self._stage.sampler):
             with reading(self._engine) as connection:
-                own = stage_trials(connection, self._stage)
-                for trial in own:
-                    if trial.number // self._stage.seeds == setting and trial.params:
-                        return trial.params
-                older = [t for a in self._ancestors for t in stage_trials(connection, a)]
-            evidence = [t for t in own + older if t.state is not TrialState.WAITING and t.params]
+                stages = (self._stage, *self._ancestors)
+                trials = [trial for stage in stages for trial in stage_trials(connection, stage)]
+            evidence = [t for t in trials if t.state is not TrialState.WAITING and t.params]
         request = sampling.Request(
             space=self._stage.space,
             seed=self._study.definition.search.seed,
             stage=self._stage.number,
-            setting=setting,
+            setting=slot // self._stage.seeds,
             settings=self._stage.budget // self._stage.seeds,
             direction=self._study.definition.direction,
             replicates=self._stage.seeds,
@@ -222,13 +170,14 @@ class Supervisor:
                 running.steps += [Step(*step) for step in event["steps"]]
                 running.reported += len(event["steps"])
             case {"say": "done"} if running:
-                self._finish(running, self._outcome(event))
+                self._look_for_metric(event["metrics"])
+                with suppress(SlotTakenOver):
+                    self._finish(running, self._outcome(event))
                 del self._running[worker]
             case {"say": "broken"}:
-                # A worker that cannot import the objective any more is as good as dead.
-                self._watcher.printed(None, event["error"])
-                worker.stop()
-                self._replace(worker, running)
+                # The objective was edited while the study runs. Trying again would burn the
+                # budget; the stage stays open instead.
+                raise ObjectiveError(event["error"])
 
     def _outcome(self, done: Message) -> Outcome:
         seconds: float = done["seconds"]
@@ -270,18 +219,40 @@ class Supervisor:
 
     def _replace(self, worker: Worker, running: _Running | None) -> None:
         """Start a new worker; the slot of the dead one is run again."""
+        self._stillborn = 0 if worker.ready else self._stillborn + 1
+        if self._stillborn >= self._study.definition.search.max_attempts:
+            raise ObjectiveError(
+                f"{self._stillborn} workers in a row died while they imported "
+                f"{self._study.definition.objective}"
+            )
         if running is not None:
             seconds = time.monotonic() - running.began
             limit = self._study.definition.search.max_attempts
-            again = self._ledger.lose(running.claim, limit, seconds)
+            with suppress(SlotTakenOver):
+                again = self._ledger.lose(running.claim, limit, seconds)
+                self._watcher.trial_lost(running.claim.slot, again)
             del self._running[worker]
-            self._watcher.trial_lost(running.claim.slot, again)
         self._pool.replace(worker)
 
     def _record_steps(self) -> None:
-        for running in self._running.values():
-            self._ledger.record(running.claim, running.steps)
-            running.steps = []
+        for worker, running in list(self._running.items()):
+            try:
+                self._ledger.record(running.claim, running.steps)
+                running.steps = []
+            except SlotTakenOver:  # what the worker computes is of no use any more
+                del self._running[worker]
+                worker.stop()
+                self._pool.replace(worker)
+
+    def _look_for_metric(self, reported: list[str]) -> None:
+        """Warn once if a trial reported metrics, but not the study's."""
+        metric = self._study.definition.metric
+        if reported and metric not in reported and not self._metric_missed:
+            self._metric_missed = True
+            self._watcher.warned(
+                f"metric = {metric!r} is never reported; the objective reports "
+                f"{', '.join(reported)}. Without it there are no learning curves of the score."
+            )
 
     def _give_back(self) -> None:
         """Open the slots again that are still running."""
@@ -290,6 +261,14 @@ class Supervisor:
             # others, nor hide why we stop; it is free as soon as this process has ended.
             with suppress(HpoError):
                 self._ledger.release(running.claim)
+
+    def _check_file(self, file: tuple[int, int]) -> None:
+        """Notice that the database was deleted: SQLite goes on writing to the nameless file."""
+        if identity(self._engine) != file:
+            raise DatabaseError(
+                f"{self._engine.url.database} was replaced by another file while the study ran. "
+                "What was written to it since is lost."
+            )
 
     def _finished(self) -> bool:
         with reading(self._engine) as connection:
@@ -313,8 +292,6 @@ class Supervisor:
 
         def note(number: int, frame: FrameType | None) -> None:
             self._signals.append(number)
-            if self._signals == [signal.SIGINT]:
-                self._watcher.stopping()
 
         previous = {
             number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)

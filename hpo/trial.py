@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from statistics import fmean
 from typing import Any
 
 
@@ -61,12 +63,53 @@ class Trial:
         return self.diverged_at is not None
 
 
-def ranked(trials: list[Trial], direction: str) -> list[Trial]:
+def ranked(trials: Iterable[Trial], direction: str) -> list[Trial]:
     """Return the trials that have a final value, best first, earlier first among equals.
 
-    A diverged trial has its floor value and ranks by it. A pruned trial is left out: its value
-    belongs to an earlier step than the others'.
+    Diverged trials come after all others, whatever value they were given. A pruned trial is left
+    out: its value belongs to an earlier step than the others'.
     """
     finished = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
     sign = -1.0 if direction == "maximize" else 1.0
-    return sorted(finished, key=lambda t: (sign * (t.value or 0.0), t.stage, t.number))
+    return sorted(finished, key=lambda t: (t.diverged, sign * (t.value or 0.0), t.stage, t.number))
+
+
+def by_setting(trials: Iterable[Trial], replicates: int) -> list[list[Trial]]:
+    """Return the trials in groups, one per setting, ordered by stage and number.
+
+    Trial n of a stage is a replicate of its setting n // replicates.
+    """
+    ordered = sorted(trials, key=lambda t: (t.stage, t.number))
+    if replicates == 1:
+        return [[trial] for trial in ordered]
+    # The parameters too, because another stage may have had another number of replicates.
+    groups = groupby(ordered, lambda t: (t.stage, t.number // replicates, dict(t.params)))
+    return [list(group) for _, group in groups]
+
+
+def merged(trials: Iterable[Trial], replicates: int) -> list[Trial]:
+    """Return one trial per setting, ordered by stage and number; see `by_setting`.
+
+    It is the first of the setting's completed replicates, with the mean of their values: diverged
+    ones count in it with the value they were given. The setting has diverged if at least half of
+    them have: that is as likely with ten replicates as with one, where "any of them" would call
+    every setting diverged that loses a seed now and then. Without a completed replicate it is the
+    first pruned one, or else the first.
+    """
+    return [_merged(setting) for setting in by_setting(trials, replicates)]
+
+
+def _merged(replicates: Sequence[Trial]) -> Trial:
+    values = {
+        i: t.value
+        for i, t in enumerate(replicates)
+        if t.state is TrialState.COMPLETE and t.value is not None
+    }
+    if not values:
+        pruned = (t for t in replicates if t.state is TrialState.PRUNED)
+        return next(pruned, replicates[0])
+    completed = [replicates[i] for i in values]
+    diverged = 2 * sum(t.diverged for t in completed) >= len(completed)
+    # Of the kind that the setting is, so that the trial and what is said of it agree.
+    first = next(t for t in completed if t.diverged == diverged)
+    return first if len(completed) == 1 else replace(first, value=fmean(values.values()))

@@ -28,6 +28,12 @@ from hpo.objective import Diverged, Pruned, is_loss
 SEND_EVERY_S = 0.25
 """Steps travel in batches: one message per epoch would wake the supervisor for nothing."""
 
+RESERVED = frozenset({"study", "stage", "trial", "attempt", "step", "seconds"})
+"""Columns of `hpo report --curves`; a metric of that name could not be told from them."""
+
+LARGEST_STEP = 2**31 - 1  # what every database can store, PostgreSQL's integer included
+LONGEST_ERROR = 20_000
+
 Message = dict[str, Any]
 
 
@@ -94,6 +100,7 @@ class WorkerRun:
         self.seed = seed
         self.worst: float | None = None
         self.last_step = 0
+        self.metrics: set[str] = set()
         self._setup = setup
         self._send = send
         self._began = self._sent = time.monotonic()
@@ -111,6 +118,7 @@ class WorkerRun:
         if step in self._seen:
             raise ValueError(f"run.report: step {step} was reported before")
         values = {name: _number(name, value) for name, value in metrics.items()}
+        self.metrics |= set(values)
         self._seen.add(step)
         self.last_step = step
         self._steps.append((step, self.seconds, values))
@@ -149,9 +157,9 @@ def run_trial(setup: Setup, message: Message, send: Callable[[Message], None]) -
     # The boundary to the user's code, the one place where everything is caught: whatever it
     # raises, sys.exit() included, is this trial's result and is stored with its traceback.
     except BaseException:  # noqa: BLE001
-        ended = {"state": "failed", "error": traceback.format_exc()}
+        ended = {"state": "failed", "error": _storable(traceback.format_exc())}
     run.flush()
-    return {"say": "done", "seconds": run.seconds, **ended}
+    return {"say": "done", "seconds": run.seconds, "metrics": sorted(run.metrics), **ended}
 
 
 def _score(value: Any) -> float:
@@ -160,21 +168,44 @@ def _score(value: Any) -> float:
     return float(value)
 
 
+def _storable(error: str) -> str:
+    """Return a traceback as text that any database takes: UTF-8, of bounded length."""
+    text = error.encode("utf-8", "backslashreplace").decode()
+    half = LONGEST_ERROR // 2
+    return text if len(text) <= LONGEST_ERROR else f"{text[:half]}\n  …\n{text[-half:]}"
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON does not know but NumPy returns: its numbers, as Python's."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"{value!r} ({type(value).__name__}) is not a number, string, list or dict")
+
+
 def _number(name: str, value: Any) -> float:
+    if name in RESERVED:
+        raise ValueError(
+            f"run.report: a metric cannot be called {name!r}, a column of every report"
+        )
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"run.report: {name} = {value!r} is not a number") from None
 
 
 def _step_number(step: Any) -> int:
     if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 0:
         raise TypeError(f"run.report: step {step!r} is not a whole number of 0 or more")
+    if int(step) > LARGEST_STEP:
+        raise ValueError(f"run.report: step {step!r} is above {LARGEST_STEP}")
     return int(step)
 
 
 def main(descriptor: int) -> None:
     """Serve one supervisor until it closes the connection or dies."""
+    os.set_inheritable(descriptor, False)  # a program that the objective starts is not told
     connection = Connection(descriptor)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
@@ -186,9 +217,13 @@ def main(descriptor: int) -> None:
         except (EOFError, OSError):
             os._exit(1)
 
+    home = os.getpid()
+
     def send(message: Message) -> None:
+        if os.getpid() != home:
+            os._exit(0)  # a child that the objective forked came back here: it is not the worker
         try:
-            connection.send_bytes(json.dumps(message).encode())
+            connection.send_bytes(json.dumps(message, default=_plain).encode())
         except OSError:
             os._exit(1)
 

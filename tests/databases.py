@@ -85,7 +85,7 @@ def run_one(ledger: Ledger, stage: Stage, outcome: Outcome = COMPLETE) -> Claim 
     """Claim a slot and finish it at once."""
     claim = ledger.claim()
     if claim is not None:
-        ledger.sampled(claim, stage.space, PARAMS, seed=claim.slot)
+        ledger.sampled(claim, PARAMS, seed=claim.slot)
         ledger.finish(claim, outcome, steps(0.25, 0.5))
     return claim
 
@@ -158,7 +158,7 @@ def work(path: str, release_every: int) -> None:
     done: list[tuple[int, int]] = []
     while (claim := ledger.claim()) is not None:
         if claim.params is None:
-            ledger.sampled(claim, stage.space, PARAMS, seed=claim.slot)
+            ledger.sampled(claim, PARAMS, seed=claim.slot)
         ledger.record(claim, steps(0.25))
         if claim.attempt == 1 and claim.slot % release_every == 0:
             ledger.release(claim)
@@ -175,7 +175,7 @@ def claim_and_wait(path: str) -> None:
     ledger = ledger_of(engine, stage)
     claim = ledger.claim()
     assert claim is not None
-    ledger.sampled(claim, stage.space, PARAMS, seed=claim.slot)
+    ledger.sampled(claim, PARAMS, seed=claim.slot)
     ledger.record(claim, steps(0.25))
     ready()
 
@@ -187,7 +187,7 @@ def die_in_finish(path: str, statement: int) -> None:
     ledger = ledger_of(engine, stage)
     claim = ledger.claim()
     assert claim is not None
-    ledger.sampled(claim, stage.space, PARAMS, seed=claim.slot)
+    ledger.sampled(claim, PARAMS, seed=claim.slot)
     seen = 0
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -216,7 +216,7 @@ def owner_name() -> None:
     """Print the owner's name of this process, then wait."""
     from hpo.store import owner
 
-    print(owner.this_process(), flush=True)
+    print(owner.new(), flush=True)
     sys.stdin.readline()
 
 

@@ -24,7 +24,12 @@ ROOMS: dict[str, set[str]] = {
     "core": {"own", "numpy"},
     # the vocabulary: of the service it knows only itself
     **{f"hpo.{name}": {f"hpo.{word}" for word in VOCABULARY} for name in VOCABULARY},
-    "hpo.definition": {*(f"hpo.{name}" for name in VOCABULARY), "pydantic"},
+    "hpo.definition": {
+        *(f"hpo.{name}" for name in VOCABULARY),
+        "hpo.definition_errors",
+        "pydantic",
+    },
+    "hpo.definition_errors": {"pydantic"},
     "hpo.worker": {"hpo.objective"},  # what an objective runs in: starts fast, knows no database
     "hpo.pool": {f"hpo.{name}" for name in VOCABULARY},
     "hpo.catalog": {f"hpo.{name}" for name in VOCABULARY},
@@ -174,7 +179,7 @@ DOORS = {
     "optuna_dashboard": ["hpo.dashboard"],
     "pandas": ["hpo.reports.frames"],
     "platformdirs": ["studies.*"],
-    "pydantic": ["hpo.definition"],
+    "pydantic": ["hpo.definition", "hpo.definition_errors"],
     "rich": ["hpo.cli.*"],
     "scipy": ["hpo.sampling.*"],
     "sqlalchemy": ["hpo.store.*", "alembic.*"],

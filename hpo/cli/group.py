@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hpo import __version__
-from hpo.cli import admin, look, run
+from hpo.cli import admin, look, run, words
 from hpo.errors import HpoError
 
 
@@ -34,7 +34,7 @@ class Group(click.Group):
         except HpoError as error:
             if ctx.meta.get("hpo.debug"):
                 raise
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {words.printable(str(error))}", err=True)
             ctx.exit(error.exit_code)
         # The last boundary before the user's terminal: a mistake of ours gets a sentence too.
         except Exception as error:

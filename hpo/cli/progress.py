@@ -75,7 +75,9 @@ class Terminal:
             self._live.update(Group(self._bar, self._standing()))
         if trial.reason == "error" and trial.error and self._first_of("error"):
             last = trial.error.strip().splitlines()[-1]
-            screens.err.print(f"  trial {trial.number} failed: {last}", markup=False)
+            screens.err.print(
+                f"  trial {trial.number} failed: {words.printable(last)}", markup=False
+            )
 
     def trial_lost(self, number: int, again: bool) -> None:
         """Say that a worker died."""
@@ -85,7 +87,11 @@ class Terminal:
     def printed(self, number: int | None, line: str) -> None:
         """Pass on what the objective prints."""
         prefix = "" if number is None else f"trial {number} │ "
-        screens.err.print(f"  {prefix}{line}", markup=False)
+        screens.err.print(f"  {prefix}{words.printable(line)}", markup=False)
+
+    def warned(self, sentence: str) -> None:
+        """Say what is probably not as the user means it."""
+        screens.err.print(f"  ! {words.printable(sentence)}", markup=False)
 
     def stopping(self) -> None:
         """Say what Ctrl-C does."""
@@ -106,7 +112,7 @@ class Terminal:
         diverged = sum(trial.diverged for trial in self._ended)
         failed = sum(trial.state is TrialState.FAIL for trial in self._ended)
         counts = f"diverged {diverged}" + (f"   failed {failed}" if failed else "")
-        if not top or top[0].value is None:
+        if not top or top[0].value is None or top[0].diverged:
             return Text(f"  {counts}")
         best = f"best {words.score(top[0].value)} (trial {top[0].number})"
         settings = words.settings(top[0].params, "  ")

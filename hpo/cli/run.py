@@ -98,7 +98,8 @@ def narrow(
         "ranges": ranges or None,
     }
     if dry_run:
-        found = service.decide(study, storage=storage, **rule)
+        stage = {key: rest[key] for key in ("sampler", "trials")}
+        found = service.decide(study, storage=storage, **rule, **stage)
         if as_json:
             screens.print_json(found.to_json())
         else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from hpo.cli import words
@@ -16,9 +18,8 @@ from hpo.next_stage import Proposal, next_command
 from hpo.service import edge_warnings, storage_url
 from hpo.space import Choice
 from hpo.store.engine import DEFAULT_URL, database_path
-from hpo.study import Stage, Study
+from hpo.study import Ended, Stage, Study
 from hpo.summary import Summary, standard_error
-from hpo.supervisor import Ended
 
 BESIDE = 54
 """Characters of parameter bars that still fit beside the facts of a stage on 100 columns."""
@@ -29,8 +30,8 @@ SMALL_VALIDATION = 1000
 EXIT = {Ended.INTERRUPTED: 130, Ended.TERMINATED: 143}
 
 # Wrapped at words in a terminal; into a file or a pipe, a line stays a line.
-out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-err = Console(highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
+out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+err = Console(highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
 
 
 def print_json(document: Any) -> None:
@@ -76,7 +77,7 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
         err.print(f"Look at what there is: hpo show {summary.study.id}{_storage(storage)}")
     if summary.ended in EXIT:
         sys.exit(EXIT[summary.ended])
-    if summary.ended is Ended.FINISHED and not summary.top(summary.last):
+    if summary.ended is Ended.FINISHED and summary.best(summary.last) is None:
         sys.exit(1)
 
 
@@ -102,30 +103,31 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     """Print the recommendation, the warnings and the next command."""
     study, suffix = summary.study, _storage(storage)
     counts = summary.counts(stage)
-    best = summary.best(stage)
-    if best is not None:
+    best = summary.best()
+    lost = _lost(summary, stage)
+    if best is None or summary.best(stage) is None:
+        if not counts.open:
+            failed = next((t for t in summary.of(stage) if t.error), None)
+            why = f" The first error: {_last_line(failed.error)}" if failed and failed.error else ""
+            err.print(f"No trial gave a result: {lost}.{why}", markup=False)
+            err.print("Mend the objective or its ranges, and start again.")
+            return
+    else:
         noise = f" ± {best.se:.3f}" if best.se is not None else ""
+        how = "the top trial" if best.mean is None else f"the best mean of {stage.seeds} seeds"
+        where = f" of stage {best.stage}" if best.stage != stage.number else ""
         err.print(
-            f"Recommended: {words.settings(best.params)} – the top trial, "
-            f"{words.score(best.value)}{noise}.",
+            f"Recommended: {words.settings(best.params)} – {how}{where}, "
+            f"{words.score(best.score)}{noise}.",
             markup=False,
         )
         _gain(summary, stage)
-    elif counts.open == 0:
-        failed = next((t for t in summary.of(stage) if t.error), None)
-        why = (
-            f" The first error: {failed.error.strip().splitlines()[-1]}"
-            if failed and failed.error
-            else ""
-        )
-        ended = f"{counts.failed} failed" + f", {counts.pruned} pruned" * bool(counts.pruned)
-        err.print(f"No trial gave a result: {ended}.{why}", markup=False)
-        err.print("Mend it and start again: [bold]hpo start[/bold]")
-        return
+        if lost:
+            err.print(f"[yellow]![/yellow] Of {counts.counted} trials, {lost}.")
     for warning in edge_warnings(summary, stage):
         err.print(f"[yellow]![/yellow] {_plain(warning)}")
     data = study.description
-    if data is not None and data["validation"] < SMALL_VALIDATION and best and best.se:
+    if data is not None and data["validation"] < SMALL_VALIDATION and best and best.se is not None:
         err.print(
             f"[yellow]![/yellow] The validation set has {data['validation']:,} examples: "
             f"accuracies within ± {2 * best.se:.3f} are hard to tell apart."
@@ -137,7 +139,7 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
             f"Go on with: [bold]hpo resume {study.id}{suffix}[/bold]"
         )
         return
-    following = next_command(study, stage, summary.of(stage), last=stage is summary.last)
+    following = next_command(summary, stage)
     looks = " · ".join(f"hpo {c}" for c in ("dashboard", f"plot {study.id}", f"report {study.id}"))
     each = f", each with{suffix}" if suffix else ""
     err.print(f"Next: [bold]hpo {following}{suffix}[/bold]      look: {looks}{each}")
@@ -193,7 +195,7 @@ def study_list(summaries: Sequence[Summary]) -> None:
                 summary.study.name,
                 str(len(summary.stages)),
                 f"{counted}" if counted == budget else f"{counted} of {budget}",
-                words.score(top.value) if top else "–",
+                words.score(top.score) if top else "–",
                 f"{summary.study.created_at:%Y-%m-%d %H:%M} UTC",
             )
         )
@@ -225,7 +227,7 @@ def study(summary: Summary) -> None:
                 f"{stage.kind} of {stage.parent}" if branched else stage.kind,
                 stage.sampler,
                 _trials(summary, stage),
-                words.score(top.value) if top else "–",
+                words.score(top.score) if top else "–",
                 *(column[i] for column in bars.values() if beside),
             )
         )
@@ -257,7 +259,7 @@ def best(summary: Summary) -> None:
         out.print(f"{name:<{width}}  {value!r}", markup=False)
     metric = summary.study.definition.metric
     err.print(
-        f"{metric} {words.score(found.value)}{noise} (stage {found.stage}, trial {found.trial}; "
+        f"{metric} {words.score(found.score)}{noise} (stage {found.stage}, trial {found.trial}; "
         "the top trial of all stages)",
         markup=False,
     )
@@ -283,6 +285,18 @@ def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         out.print(line(row), markup=False)
 
 
+def _lost(summary: Summary, stage: Stage) -> str:
+    """Return how many trials gave no score of their own, as `3 failed and 2 diverged`."""
+    counts = summary.counts(stage)
+    diverged = sum(trial.diverged for trial in summary.of(stage))
+    kinds = ((counts.failed, "failed"), (counts.pruned, "were pruned"), (diverged, "diverged"))
+    return " and ".join(f"{count} {what}" for count, what in kinds if count)
+
+
+def _last_line(error: str) -> str:
+    return error.strip().splitlines()[-1]
+
+
 def _gain(summary: Summary, stage: Stage) -> None:
     if stage.parent is None:
         return
@@ -290,7 +304,7 @@ def _gain(summary: Summary, stage: Stage) -> None:
     new, old = summary.best(stage), summary.best(parent)
     if new is None or old is None:
         return
-    gain = new.value - old.value
+    gain = new.score - old.score
     if summary.study.definition.direction == "minimize":
         gain = -gain
     noise = ""
@@ -321,12 +335,14 @@ def _stage_of_interest(summary: Summary) -> Stage:
 
 
 def _storage(storage: str | None) -> str:
-    return "" if storage in (None, DEFAULT_URL) else f" --storage {storage}"
+    if storage is None or storage == DEFAULT_URL:
+        return ""
+    return f" --storage {escape(shlex.quote(storage))}"
 
 
 def _plain(text: str) -> str:
     """Return text that the console takes literally."""
-    return text.replace("[", "\\[")
+    return escape(words.printable(text))
 
 
 def _without_nan(value: Any) -> Any:

@@ -11,6 +11,11 @@ from hpo.space import Axis, Choice, Space
 BAR = 10
 
 
+def printable(text: str) -> str:
+    """Return text without what would steer the terminal; tabs and line ends stay."""
+    return "".join(c if c.isprintable() or c in "\t\n" else "�" for c in text)
+
+
 def number(value: Any) -> str:
     """Return a setting's value in three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

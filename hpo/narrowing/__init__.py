@@ -6,7 +6,7 @@ decision (the words), next_space, pad20 (the rule), evidence, ruler, chances (th
 """
 
 from hpo.narrowing.decision import DEFAULT_RULE, AxisDecision, Decision, Rule, Side
-from hpo.narrowing.evidence import edge_warnings, leaning
+from hpo.narrowing.evidence import edge_warnings, leaning, needed, parameters, usable
 from hpo.narrowing.next_space import decide
 from hpo.narrowing.ruler import default_limits
 
@@ -20,4 +20,7 @@ __all__ = [
     "default_limits",
     "edge_warnings",
     "leaning",
+    "needed",
+    "parameters",
+    "usable",
 ]

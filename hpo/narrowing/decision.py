@@ -80,8 +80,9 @@ class Decision:
         space: The space of the next stage.
         warnings: Sentences that a person should read.
         rule: Name of the rule that decided.
-        trials: Number of trials that it used.
-        elites: (stage, number) of the trials that it took for the best, best first.
+        trials: Number of trials that it used; with replicates, of settings.
+        elites: (stage, number) of the trials that it took for the best, best first; with
+            replicates, of the first one of each setting.
         sampler: The sampler that suits the next stage.
     """
 

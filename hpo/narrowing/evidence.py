@@ -10,31 +10,61 @@ from hpo.narrowing.chances import LEVEL, at_least
 from hpo.narrowing.decision import DEFAULT_RULE, Rule, Side
 from hpo.narrowing.ruler import Numeric, cell, text
 from hpo.space import Axis, Choice, Space
-from hpo.trial import Trial, TrialState
+from hpo.trial import Trial, TrialState, merged
 
 _ZONE = 0.1  # part of the trials, and of an axis, that counts as "at the edge"
 
 
+def parameters(space: Space) -> int:
+    """Return the number d of parameters that a decision is about: the numeric ones, if any."""
+    return sum(not isinstance(axis, Choice) for axis in space.axes.values()) or len(space)
+
+
+def needed(space: Space) -> int:
+    """Return how many usable settings `decide` needs: 30, or 10 per parameter if that is more.
+
+    Simulated: below it nothing can be cut safely.
+    """
+    return max(30, 10 * parameters(space))
+
+
+def usable(space: Space, trials: Sequence[Trial], direction: str, replicates: int = 1) -> int:
+    """Return how many settings `decide` could use of the trials."""
+    return len(Evidence.of(space, trials, direction, replicates=replicates).usable)
+
+
 def leaning(
-    space: Space, trials: Sequence[Trial], direction: str, rule: Rule = DEFAULT_RULE
+    space: Space,
+    trials: Sequence[Trial],
+    direction: str,
+    rule: Rule = DEFAULT_RULE,
+    replicates: int = 1,
 ) -> list[tuple[str, Side]]:
     """Return the parameters whose best trials lean on an edge, with the side.
 
     Asked of any sampler's trials; of fewer than `decide` needs, the answer is an empty list.
     """
-    return Evidence.of(space, trials, direction, rule).leaning()
+    return Evidence.of(space, trials, direction, rule, replicates).leaning()
 
 
 def edge_warnings(
-    space: Space, trials: Sequence[Trial], direction: str, rule: Rule = DEFAULT_RULE
+    space: Space,
+    trials: Sequence[Trial],
+    direction: str,
+    rule: Rule = DEFAULT_RULE,
+    replicates: int = 1,
 ) -> list[str]:
     """Return what `leaning` found, as sentences for a person."""
-    return Evidence.of(space, trials, direction, rule).edge_warnings()
+    return Evidence.of(space, trials, direction, rule, replicates).edge_warnings()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The trials that the rule may use, those that did not diverge also in their order."""
+    """The trials that the rule may use, those that did not diverge also in their order.
+
+    Each stands for a setting: to the rule's statistics, replicates taken one by one would be
+    trials that agree by chance far too often.
+    """
 
     space: Space
     usable: Sequence[Trial]
@@ -42,16 +72,24 @@ class Evidence:
     rule: Rule
 
     @classmethod
-    def of(cls, space: Space, trials: Sequence[Trial], direction: str, rule: Rule) -> Evidence:
+    def of(
+        cls,
+        space: Space,
+        trials: Sequence[Trial],
+        direction: str,
+        rule: Rule = DEFAULT_RULE,
+        replicates: int = 1,
+    ) -> Evidence:
         """Sort out the trials that lie inside the space and have a finite value."""
-        usable = [
+        inside = (
             t
             for t in trials
             if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
             and t.value is not None
             and math.isfinite(t.value)
             and space.contains(t.params)
-        ]
+        )
+        usable = merged(inside, replicates)
         sign = -1.0 if direction == "maximize" else 1.0
 
         def order(t: Trial) -> tuple[bool, float, int, int]:
@@ -64,13 +102,13 @@ class Evidence:
 
     @property
     def parameters(self) -> int:
-        """Number d of parameters that the decision is about."""
-        return sum(not isinstance(a, Choice) for a in self.space.axes.values()) or len(self.space)
+        """See `parameters`."""
+        return parameters(self.space)
 
     @property
     def needed(self) -> int:
-        """Number of trials that the rule needs (simulated: below it nothing can be cut safely)."""
-        return max(30, 10 * self.parameters)
+        """See `needed`."""
+        return needed(self.space)
 
     def having(self, name: str) -> Sequence[Trial]:
         """Return the trials in which a parameter exists."""

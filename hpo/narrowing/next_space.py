@@ -24,6 +24,7 @@ def decide(
     uniform: bool,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     rule: Rule = DEFAULT_RULE,
+    replicates: int = 1,
 ) -> Decision:
     """Decide how the ranges of the next stage differ from those of this one.
 
@@ -36,14 +37,16 @@ def decide(
         uniform: Whether the trials were sampled evenly: random or QMC, not a Bayesian sampler.
         ranges: Ranges set by hand; they take the place of the rule's.
         rule: Settings of the rule.
+        replicates: Number R of replicates of each setting, the same in all these stages: trial n
+            of a stage belongs to its setting n // R. What counts as a trial is then a setting,
+            with the mean of its replicates' values.
 
     Raises:
-        NotEnoughTrials: Fewer than max(30, 10 d) usable trials for d numeric parameters, and no
-            range was set by hand.
+        NotEnoughTrials: Fewer than `needed` usable settings, and no range was set by hand.
         DefinitionError: A range set by hand cannot be used.
     """
     by_hand = {name: _by_hand(space, name, ends) for name, ends in (ranges or {}).items()}
-    evidence = Evidence.of(space, trials, direction, rule)
+    evidence = Evidence.of(space, trials, direction, rule, replicates)
     excuse, warnings = None, []
     if not uniform:
         excuse = "a Bayesian stage says little about ranges"
@@ -57,8 +60,9 @@ def decide(
     elif len(evidence.usable) < evidence.needed:
         if not by_hand:
             raise NotEnoughTrials(len(evidence.usable), evidence.needed, evidence.parameters)
+        what = "trials" if replicates == 1 else "settings"
         excuse = (
-            f"{len(evidence.usable)} trials are too few to decide, {evidence.needed} are needed"
+            f"{len(evidence.usable)} {what} are too few to decide, {evidence.needed} are needed"
         )
 
     decisions: dict[str, AxisDecision] = {}

@@ -6,7 +6,8 @@ For one numeric axis, on positions u in the unit interval, with the k best trial
    point, the best are as scattered as chance would have them, and the axis is kept.
 2. Otherwise it becomes [m − αr, M + αr] around the extremes m, M of the best, so that all axes
    together lose the optimum with 2 % at most.
-3. One end alone beyond which training diverges is set where it first did.
+3. One end alone beyond which training diverges is set where it first did, and not moved outward.
+   Divergence beyond both is another parameter's doing, and says nothing about this one.
 4. A third of the best at one edge (within about 10 %): the optimum is probably outside, the side
    is moved outward by half the width.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Collection
 from importlib.util import find_spec
 
 import pandas as pd
@@ -64,8 +66,9 @@ def curves(study: str | int, *, storage: str | None = None) -> pd.DataFrame:
         storage: URL of the database.
 
     Returns:
-        Columns `study, stage, trial, attempt, step, seconds`, then the metrics by name. Each
-        trial appears with its newest attempt.
+        Columns `study, stage, trial, attempt, step, seconds`, then the metrics by name; one that
+        is called as a column before is `metric_<name>`. Each trial appears with its newest
+        attempt.
 
     Raises:
         NotFoundError: There is no such study.
@@ -79,9 +82,15 @@ def curves(study: str | int, *, storage: str | None = None) -> pd.DataFrame:
             for trial, attempt, step, seconds, values in stage_curves(connection, stage):
                 metrics |= set(values)
                 place = (found.name, stage.number, trial, attempt, step, seconds)
-                rows.append({**dict(zip(head, place, strict=True)), **values})
-    frame = pd.DataFrame(rows, columns=[*head, *sorted(metrics)])
-    return frame.astype(dict.fromkeys(sorted(metrics), "float64"))
+                rows.append((place, values))
+    # `run.report` refuses the names of columns; a database may still hold such a metric.
+    names = {metric: _free_name(metric, metrics, head) for metric in sorted(metrics)}
+    columns = [*head, *names.values()]
+    frame = pd.DataFrame(
+        [(*place, *(values.get(metric, math.nan) for metric in names)) for place, values in rows],
+        columns=columns,
+    )
+    return frame.astype(dict.fromkeys(names.values(), "float64"))
 
 
 def render(frame: pd.DataFrame, form: str) -> bytes:
@@ -112,6 +121,16 @@ def render(frame: pd.DataFrame, form: str) -> bytes:
         case _:
             raise ValueError(form)
     return text.encode()
+
+
+def _free_name(metric: str, metrics: Collection[str], taken: Collection[str]) -> str:
+    """Return the column of a metric: its name, unless the frame has such a column."""
+    if metric not in taken:
+        return metric
+    name = f"metric_{metric}"
+    while name in metrics:
+        name = f"metric_{name}"
+    return name
 
 
 def _of_one_type(frame: pd.DataFrame) -> pd.DataFrame:

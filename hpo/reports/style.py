@@ -206,6 +206,8 @@ def compact(value: object, limit: int = 16) -> str:
     if isinstance(value, int) and abs(value) < 1_000_000:
         return str(value)
     if isinstance(value, int | float):
+        if 1000 <= abs(value) < 1e6:
+            return f"{value:.0f}"  # 3e+03 would be the title of twenty different curves
         return f"{value:.3g}" if value == 0 or 0.01 <= abs(value) < 1e5 else f"{value:.1e}"
     return cut(value, limit)
 

@@ -22,28 +22,29 @@ def size(space: Space, settings: int) -> int:
     Raises:
         DefinitionError: Even one point per continuous axis is more than `settings`.
     """
-    return math.prod(len(values) for values in _values(space, settings).values())
+    return math.prod(_lengths(space, settings).values())
 
 
 def suggest(request: Request) -> dict[str, Any]:
     """Return point number `request.setting` of the grid."""
-    axes = _values(request.space, request.settings)
+    lengths = _lengths(request.space, request.settings)
     params: dict[str, Any] = {}
     rest = request.setting
-    for name in reversed(axes):
-        rest, digit = divmod(rest, len(axes[name]))
-        params[name] = axes[name][digit]
+    for name in reversed(lengths):
+        rest, digit = divmod(rest, lengths[name])
+        params[name] = _value(request.space[name], digit, lengths[name])
     if rest:  # a point again, under a new number, would be a trial for nothing
         raise DefinitionError(
-            f"The grid has {size(request.space, request.settings)} settings and they are all "
+            f"The grid has {math.prod(lengths.values())} settings and they are all "
             "used; more settings make another grid, so start a new stage or study"
         )
-    return {name: params[name] for name in axes}
+    return {name: params[name] for name in lengths}
 
 
-def _values(space: Space, settings: int) -> dict[str, list[Any]]:
+def _lengths(space: Space, settings: int) -> dict[str, int]:
+    """Return the number of grid values of each axis."""
     axes = space.axes
-    discrete = math.prod(len(axis.values()) for axis in axes.values() if axis.discrete)
+    discrete = math.prod(axis.count for axis in axes.values() if axis.discrete)
     continuous = sum(not axis.discrete for axis in axes.values())
     if discrete > settings:
         raise DefinitionError(
@@ -52,16 +53,13 @@ def _values(space: Space, settings: int) -> dict[str, list[Any]]:
             "fewer choices or a larger step"
         )
     points = _root(settings // discrete, continuous) if continuous else 0
-    return {
-        name: axis.values() if axis.discrete else _spread(axis, points)
-        for name, axis in axes.items()
-    }
+    return {name: axis.count if axis.discrete else points for name, axis in axes.items()}
 
 
-def _spread(axis: Axis, points: int) -> list[Any]:
-    if points == 1:
-        return [axis.from_unit(0.5)]
-    return [axis.from_unit(i / (points - 1)) for i in range(points)]
+def _value(axis: Axis, digit: int, length: int) -> Any:
+    if axis.discrete:
+        return axis.value_at(digit)
+    return axis.from_unit(0.5 if length == 1 else digit / (length - 1))
 
 
 def _root(n: int, power: int) -> int:

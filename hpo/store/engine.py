@@ -33,6 +33,7 @@ __all__ = [
     "Mode",
     "database_path",
     "explain",
+    "identity",
     "open_engine",
     "reading",
     "writing",
@@ -178,6 +179,22 @@ def _begin(connection: Connection) -> None:
     # On the driver's connection: through SQLAlchemy's it costs as much as a query.
     driver: Any = connection.connection.dbapi_connection
     driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def identity(engine: Engine) -> tuple[int, int]:
+    """Return what tells a database file from every other, also from a later one of its name.
+
+    Raises:
+        DatabaseError: The file is gone.
+    """
+    path = database_path(str(engine.url))
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise DatabaseError(
+            f"{path} was removed while it was in use. What was written to it since is lost."
+        ) from None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -19,10 +19,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, select, update
 
-from hpo.errors import StateError
-from hpo.space import Space
+from hpo.errors import SlotTakenOver, StateError
 from hpo.store import distributions, owner, trial_rows
-from hpo.store.engine import writing
+from hpo.store.engine import reading, writing
 from hpo.store.optuna_tables import trials
 from hpo.store.studies import STAGE_ATTR
 from hpo.store.tables import curves, slots, stages
@@ -105,7 +104,11 @@ class Ledger:
         self._engine = engine
         self._stage = stage
         self._metric = metric
-        self._owner = owner.this_process()
+        self._owner = owner.new()
+
+    def close(self) -> None:
+        """Stop owning slots: what is still held is free for others, also in this process."""
+        owner.retire(self._owner)
 
     def recover(self) -> int:
         """Open the slots again whose supervisor has died on this host.
@@ -133,13 +136,17 @@ class Ledger:
         Raises:
             StateError: The Optuna study of the stage was deleted or has trials of others.
         """
+        lowest = (
+            select(slots)
+            .where(slots.c.stage_id == self._stage.id, slots.c.state == "open")
+            .order_by(slots.c.slot)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:  # asked often: takes no lock from a writer
+            if connection.execute(lowest).first() is None:
+                return None
         with writing(self._engine) as connection:
-            row = connection.execute(
-                select(slots)
-                .where(slots.c.stage_id == self._stage.id, slots.c.state == "open")
-                .order_by(slots.c.slot)
-                .limit(1)
-            ).first()
+            row = connection.execute(lowest).first()
             if row is None:
                 return None
             attempt = row.attempt + 1
@@ -163,7 +170,8 @@ class Ledger:
             if number != slot:
                 raise StateError(
                     f"The Optuna study {self._stage.optuna_study} has trials that hpo did not "
-                    f"make: the next number is {number} instead of {slot}. Look with: hpo db check"
+                    f"make: the next number is {number} instead of {slot}. This stage cannot be "
+                    "finished; start a new study: hpo start"
                 )
             return trial_id, None
         trial_id = self._trial_id(connection, slot)
@@ -207,23 +215,50 @@ class Ledger:
             )
         return found
 
-    def sampled(self, claim: Claim, space: Space, params: Mapping[str, Any], seed: int) -> None:
+    def sampled(self, claim: Claim, drawn: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
         """Record the parameters of a trial before its work begins.
 
+        Args:
+            claim: The slot.
+            drawn: Its parameters.
+            seed: `run.seed`.
+
+        Returns:
+            The recorded parameters: another replicate's, if the setting has been drawn before.
+
         Raises:
-            StateError: The slot was taken over by another supervisor.
+            SlotTakenOver: The slot is another supervisor's now.
         """
         with writing(self._engine) as connection:
             self._fence(connection, claim, seed=seed)
-            rows = distributions.to_rows(space, params)
             trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
+            params = self._params_of_setting(connection, claim.slot) or drawn
+            rows = distributions.to_rows(self._stage.space, params)
             trial_rows.insert_params(connection, trial_id, rows)
+            return params
+
+    def _params_of_setting(self, connection: Connection, slot: int) -> Mapping[str, Any] | None:
+        """Return what another replicate of the slot's setting has drawn, if one has.
+
+        Two supervisors with other evidence may draw differently; the first to write decides.
+        """
+        replicates = self._stage.seeds
+        if replicates == 1:
+            return None
+        first = slot // replicates * replicates
+        ids = connection.scalars(
+            select(trials.c.trial_id).where(
+                trials.c.study_id == self._optuna_study(connection),
+                trials.c.number.between(first, first + replicates - 1),
+            )
+        )
+        return next(iter(read_params(connection, list(ids)).values()), None)
 
     def record(self, claim: Claim, steps: Sequence[Step]) -> None:
         """Record reported steps.
 
         Raises:
-            StateError: The slot was taken over by another supervisor.
+            SlotTakenOver: The slot is another supervisor's now.
         """
         if steps:
             with writing(self._engine) as connection:
@@ -235,7 +270,7 @@ class Ledger:
         """Record the end of a trial, with the steps that are not recorded yet.
 
         Raises:
-            StateError: The slot was taken over by another supervisor.
+            SlotTakenOver: The slot is another supervisor's now.
         """
         with writing(self._engine) as connection:
             self._finish(connection, claim, outcome, steps)
@@ -306,7 +341,7 @@ class Ledger:
         )
         row = connection.execute(select(slots).where(*held)).first()
         if row is None:
-            raise StateError(
+            raise SlotTakenOver(
                 f"Trial {claim.slot} of {self._stage.optuna_study} was taken over by another "
                 "supervisor; this one writes nothing more to it"
             )

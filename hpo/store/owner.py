@@ -1,25 +1,43 @@
-"""Who runs a slot: a process, told apart from every other that ever had its number.
+"""Who runs a slot: one supervisor, told apart from every other that there ever was.
 
 Process numbers are used again, also after a restart of the machine. The boot id and the start time
-of the process make the name unique on one host, so a dead owner is known at once, without waiting.
+of the process make its name unique on one host, so a dead owner is known at once, without waiting.
+A process can run one supervisor after the other (a notebook does), so each has a number, too.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
+_numbers = itertools.count(1)
+_active: set[str] = set()
 
-def this_process() -> str:
-    """Return the name of the calling process as an owner of slots."""
+
+def new() -> str:
+    """Return a name under which this process can own slots, until it is retired."""
     pid = os.getpid()
-    return f"{_boot_id()}/{pid}/{_start_time(pid)}"
+    name = f"{_boot_id()}/{_pid_namespace()}/{pid}/{_start_time(pid)}/{next(_numbers)}"
+    _active.add(name)
+    return name
+
+
+def retire(owner: str) -> None:
+    """Own nothing under this name any more."""
+    _active.discard(owner)
 
 
 def alive(owner: str) -> bool:
-    """Return whether the process that an owner names still exists on this host."""
-    boot_id, pid, start_time = owner.rsplit("/", 2)
-    return boot_id == _boot_id() and _start_time(int(pid)) == start_time
+    """Return whether an owner may still be at work."""
+    boot_id, namespace, pid, start_time, _ = owner.rsplit("/", 4)
+    if boot_id != _boot_id():
+        return False  # the machine was started again since
+    if namespace != _pid_namespace():
+        return True  # in another container: its processes cannot be seen from here
+    if _start_time(int(pid)) != start_time:
+        return False
+    return int(pid) != os.getpid() or owner in _active
 
 
 def _boot_id() -> str:
@@ -27,6 +45,13 @@ def _boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except FileNotFoundError:  # not Linux: a restart is then told by the start time alone
         return os.uname().nodename.replace("/", "_")
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid").replace("/", "_")
+    except OSError:  # not Linux: there is only one
+        return "-"
 
 
 def _start_time(pid: int) -> str | None:

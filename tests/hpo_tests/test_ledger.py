@@ -80,7 +80,7 @@ def test_a_later_attempt_keeps_the_parameters_and_drops_the_lost_curve(
     ledger = ledger_of(engine, stage)
     first = take(ledger)
     assert first.params is None
-    ledger.sampled(first, stage.space, PARAMS, seed=7)
+    ledger.sampled(first, PARAMS, seed=7)
     ledger.record(first, steps(0.1, 0.2, 0.3))
     assert optuna_trials(path)[0].intermediate_values == {0: 0.1, 1: 0.2, 2: 0.3}
     ledger.release(first)
@@ -118,7 +118,7 @@ def lost_to_another_attempt(path: Path) -> None:
 
 
 def lost_to_another_owner(path: Path) -> None:
-    sql(path, "UPDATE hpo_slots SET owner = 'boot/1/1'")
+    sql(path, "UPDATE hpo_slots SET owner = 'boot/namespace/1/1/1'")
 
 
 def lost_to_nobody(path: Path) -> None:
@@ -147,7 +147,7 @@ def test_who_lost_a_slot_writes_nothing(
     lost(path)
     before = contents(path)
     writes: list[Callable[[], object]] = [
-        lambda: ledger.sampled(claim, stage.space, PARAMS, seed=1),
+        lambda: ledger.sampled(claim, PARAMS, seed=1),
         lambda: ledger.record(claim, steps(0.5)),
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
         lambda: ledger.lose(claim, 3, 1.0),
@@ -240,7 +240,7 @@ def test_slots_of_a_dead_owner_are_free_at_once_and_of_a_living_one_not(
 def test_slots_of_another_stage_are_not_recovered(engine: Engine, path: Path) -> None:
     ledger, other = (ledger_of(engine, started(engine, 1, name)) for name in "ab")
     take(ledger)
-    sql(path, "UPDATE hpo_slots SET owner = 'boot/1/1' WHERE state = 'running'")
+    sql(path, "UPDATE hpo_slots SET owner = 'boot/namespace/1/1/1' WHERE state = 'running'")
     assert other.recover() == 0
     assert ledger.recover() == 1
 
@@ -248,14 +248,25 @@ def test_slots_of_another_stage_are_not_recovered(engine: Engine, path: Path) ->
 # Owners
 
 
-def test_this_process_is_alive() -> None:
-    assert owner.alive(owner.this_process())
+def test_an_owner_of_this_process_is_alive_until_it_is_retired() -> None:
+    first, second = owner.new(), owner.new()
+    assert first != second
+    assert owner.alive(first)
+    owner.retire(first)
+    assert not owner.alive(first), "a notebook's next supervisor may take what it left"
+    assert owner.alive(second)
+    owner.retire(second)
 
 
 def test_a_process_number_that_was_used_again_is_another_process() -> None:
-    boot, pid, began = owner.this_process().split("/")
-    assert not owner.alive(f"{boot}/{pid}/{int(began) - 1}")
-    assert not owner.alive(f"another-boot/{pid}/{began}")
+    boot, namespace, pid, began, number = owner.new().split("/")
+    assert not owner.alive(f"{boot}/{namespace}/{pid}/{int(began) - 1}/{number}")
+    assert not owner.alive(f"another-boot/{namespace}/{pid}/{began}/{number}")
+
+
+def test_a_process_of_another_container_cannot_be_judged() -> None:
+    boot, _, pid, began, number = owner.new().split("/")
+    assert owner.alive(f"{boot}/another-namespace/{pid}/{int(began) - 1}/{number}")
 
 
 def test_ended_and_half_ended_processes_are_dead() -> None:
@@ -263,7 +274,7 @@ def test_ended_and_half_ended_processes_are_dead() -> None:
         assert process.stdout is not None
         assert process.stdin is not None
         name = process.stdout.readline().strip()
-        assert name.split("/")[1] == str(process.pid)
+        assert name.split("/")[2] == str(process.pid)
         assert owner.alive(name)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and not buried
@@ -274,7 +285,7 @@ def test_ended_and_half_ended_processes_are_dead() -> None:
 def test_the_name_of_a_process_may_hold_anything(tmp_path: Path) -> None:
     program = tmp_path / ") S 1 (x"
     program.symlink_to(sys.executable)
-    code = "from hpo.store import owner; print(owner.this_process(), end='')"
+    code = "from hpo.store import owner; print(owner.new(), end='')"
     name = subprocess.run(
         [program, "-P", "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -282,9 +293,10 @@ def test_the_name_of_a_process_may_hold_anything(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    boot, _, began = name.split("/")
-    assert boot == owner.this_process().split("/")[0]
-    assert int(began) >= int(owner.this_process().split("/")[2])
+    boot, _, _, began, _ = name.split("/")
+    ours = owner.new().split("/")
+    assert boot == ours[0]
+    assert int(began) >= int(ours[3])
 
 
 # What `finish` writes
@@ -370,7 +382,7 @@ def test_what_is_not_a_number_is_null_in_the_database_and_nan_in_the_frame(
     stage = started(engine, 1)
     ledger = ledger_of(engine, stage)
     claim = take(ledger)
-    ledger.sampled(claim, stage.space, PARAMS, seed=0)
+    ledger.sampled(claim, PARAMS, seed=0)
     odd = [
         Step(0, 0.1, {"score": math.nan, "half": 0.5}),
         Step(1, 0.2, {"score": 0.5, "half": math.inf}),
@@ -440,7 +452,7 @@ def test_a_deleted_optuna_study_is_said_plainly(engine: Engine, path: Path) -> N
     stage = started(engine, 3)
     ledger = ledger_of(engine, stage)
     claim = take(ledger)
-    ledger.sampled(claim, stage.space, PARAMS, seed=0)
+    ledger.sampled(claim, PARAMS, seed=0)
     optuna.delete_study(study_name="s/1", storage=Storage(databases.url_of(path)))
     before = contents(path)
     for write in (
@@ -466,7 +478,7 @@ def test_a_result_never_goes_to_a_trial_that_took_over_the_id(engine: Engine, pa
     theirs = optuna.create_study(study_name="theirs", storage=storage)
     assert theirs.ask()._trial_id == claim.trial_id  # SQLite uses ids again
     for write in (
-        lambda: ledger.sampled(claim, stage.space, PARAMS, seed=0),
+        lambda: ledger.sampled(claim, PARAMS, seed=0),
         lambda: ledger.record(claim, steps(0.5)),
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
     ):
@@ -487,7 +499,7 @@ def test_a_trial_of_another_program_is_said_plainly(how: str, engine: Engine, pa
     else:
         study.enqueue_trial({"x": 1e-4})
     before = contents(path)
-    with pytest.raises(StateError, match=r"next number is 2 instead of 1.*hpo db check"):
+    with pytest.raises(StateError, match=r"next number is 2 instead of 1.*hpo start"):
         ledger.claim()
     assert contents(path) == before
     assert databases.problems(path) == ["study 1, stage 1: trial 1 belongs to no slot"]
@@ -513,7 +525,7 @@ def test_a_renamed_optuna_study_is_still_ours(engine: Engine, path: Path) -> Non
     ledger = ledger_of(engine, stage)
     run_one(ledger, stage)
     claim = take(ledger)
-    ledger.sampled(claim, stage.space, PARAMS, seed=1)
+    ledger.sampled(claim, PARAMS, seed=1)
     ledger.record(claim, steps(0.125))
     with reading(engine) as connection:
         before = stage_trials(connection, stage), stage_curves(connection, stage)

@@ -5,6 +5,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,11 +21,14 @@ from hpo.narrowing import (
     default_limits,
     edge_warnings,
     leaning,
+    needed,
+    parameters,
+    usable,
 )
 from hpo.narrowing.chances import at_least, padding, range_point, upper_bound
 from hpo.narrowing.ruler import cell, shrunk, text
 from hpo.space import Axis, Choice, Float, Int, Space
-from hpo.trial import Trial, TrialState
+from hpo.trial import Trial, TrialState, merged
 
 LR = Float(1e-6, 1e-2, log=True)
 WD = Float(1e-8, 1e-4, log=True)
@@ -406,6 +410,14 @@ def test_divergence_on_both_sides_is_no_cliff() -> None:
     assert ends(decision.new) == (0.375, 0.625)
 
 
+def test_divergence_on_both_sides_forbids_no_widening() -> None:
+    broken = (0.205, 0.995)
+    trials = swept(UNIT, lambda x: math.nan if round(x, 3) in broken else x)
+    assert one(UNIT, trials).action == "widen"
+    trials = swept(UNIT, lambda x: math.nan if round(x, 3) == broken[1] else x)
+    assert one(UNIT, trials).action == "narrow"
+
+
 def test_a_diverged_trial_is_never_among_the_best() -> None:
     trials = [
         trial(t.number, t.params, 9.0, diverged_at=1) if t.number < 10 else t
@@ -646,6 +658,96 @@ def test_pruned_trials_are_evidence_but_come_after_the_finished_ones() -> None:
 def test_equals_are_ranked_by_age() -> None:
     trials = swept(UNIT, lambda x: 0.5)
     assert [number for _, number in decided(UNIT, trials[::-1]).elites] == list(range(20))
+
+
+# Replicates --------------------------------------------------------------------------------------
+
+
+def replicated(trials: list[Trial], replicates: int, spread: float = 0.0) -> list[Trial]:
+    """The same settings, each with replicates around its value."""
+    return [
+        replace(
+            t,
+            number=replicates * t.number + i,
+            value=t.value and t.value + spread * (i - (replicates - 1) / 2),
+        )
+        for t in trials
+        for i in range(replicates)
+    ]
+
+
+@pytest.mark.parametrize("replicates", [2, 3, 10])
+def test_replicates_decide_as_their_settings_do(replicates: int) -> None:
+    space = Space({"lr": LR, "kind": Choice(("a", "b"))})
+    trials = sampled(space, lambda p: math.nan if p["lr"] < 1e-5 else p["lr"], n=60)
+    single = decided(space, trials)
+    rows = replicated(trials, replicates, 0.01)
+    decision = decided(space, rows[::-1], replicates=replicates)
+    assert decision.space == single.space
+    assert decision.trials == 60
+    # A setting goes by the number of its first replicate.
+    assert decision.elites == tuple((s, replicates * n) for s, n in single.elites)
+    assert leaning(space, rows, "maximize", replicates=replicates) == [("lr", "upper")]
+    assert len(edge_warnings(space, rows, "maximize", replicates=replicates)) == 1
+
+
+def test_needed_and_usable_count_settings() -> None:
+    mixed = Space({"x": UNIT, "kind": Choice(("a", "b"))})
+    assert (parameters(mixed), needed(mixed)) == (1, 30)
+    assert parameters(Space({"kind": Choice(("a", "b")), "other": Choice((1, 2))})) == 2
+    assert needed(Space({f"x{i}": UNIT for i in range(4)})) == 40
+    space = Space({"x": UNIT})
+    rows = replicated(swept(UNIT, lambda x: x, n=29), 3)
+    failed = Trial(1, 87, TrialState.FAIL, {"x": 0.5}, None)
+    outside = trial(90, {"x": 1.5}, 0.5)
+    assert usable(space, [*rows, failed, outside], "maximize", replicates=3) == 29
+    with pytest.raises(NotEnoughTrials) as raised:
+        decided(space, rows, replicates=3)
+    assert (raised.value.given, raised.value.needed) == (29, 30)
+    assert leaning(space, rows, "maximize", replicates=3) == []
+    by_hand = {"y": (0.2, 0.8)}
+    both = Space({"x": UNIT, "y": UNIT})
+    decision = decided(both, [], ranges=by_hand, replicates=3)
+    assert decision.axes["x"].reason == "0 settings are too few to decide, 30 are needed"
+
+
+def test_the_trials_of_an_ancestor_are_other_settings() -> None:
+    older = replicated(swept(UNIT, lambda x: x, n=20), 2)
+    newer = [replace(t, stage=2) for t in replicated(swept(UNIT, lambda x: x, n=15), 2)]
+    assert usable(Space({"x": UNIT}), newer + older, "maximize", replicates=2) == 35
+
+
+def test_a_setting_has_diverged_if_half_of_its_replicates_have() -> None:
+    def setting(*diverged: bool) -> Trial:
+        rows = [
+            trial(i, {"x": 0.5}, 0.1 if lost else 0.9, diverged_at=7 if lost else None)
+            for i, lost in enumerate(diverged)
+        ]
+        (found,) = merged(rows, len(rows))
+        return found
+
+    assert not setting(False, False, False).diverged
+    once = setting(True, False, False)
+    assert (once.number, once.diverged_at) == (1, None)
+    assert once.value == pytest.approx((0.1 + 0.9 + 0.9) / 3)
+    half = setting(False, True)
+    assert (half.number, half.diverged_at) == (1, 7)
+    assert setting(True, True, False).diverged
+
+
+@pytest.mark.parametrize(("luck", "noise"), [(0.04, 0.03), (0.0, 0.04)], ids=["settings", "seeds"])
+def test_replicates_on_flat_ground_change_nothing(luck: float, noise: float) -> None:
+    """One by one, lucky settings' replicates pass for a crowd: 29 % and 10 % of these change."""
+    changed = 0
+    for seed in range(300):
+        rng = random.Random(1000 + seed)
+        settings = [trial(i, {"x": rng.random()}, 0.5 + rng.gauss(0, luck)) for i in range(60)]
+        trials = [
+            replace(t, value=(t.value or 0.0) + rng.gauss(0, noise))
+            for t in replicated(settings, 5)
+        ]
+        changed += decided(UNIT, trials, replicates=5).changed
+    assert changed <= 0.08 * 300
 
 
 # Bayesian stages and ranges by hand --------------------------------------------------------------

@@ -1,0 +1,151 @@
+"""Which setting is recommended, and how sure its score is."""
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+
+from hpo.definition import Definition
+from hpo.space import Float, Space
+from hpo.study import Stage, Study
+from hpo.summary import Summary, standard_error
+from hpo.trial import Trial, TrialState, ranked
+
+SPACE = Space({"x": Float(0.0, 1.0)})
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def study(metric="val_accuracy", direction="maximize", validation=100):
+    description = {
+        "train": 400,
+        "validation": validation,
+        "test": 100,
+        "classes": 10,
+        "fingerprint": "x",
+    }
+    definition = Definition("my", "m:train", direction, SPACE, metric)
+    return Study(1, "u", "my", definition, description if validation else None, {}, NOW)
+
+
+def summary(*stages, seeds=1, **about):
+    """A study of stages given as lists of trials."""
+    made = [
+        Stage(n, f"s{n}", n, None, f"my/{n}", "start", SPACE, None, "random", 99, seeds, NOW, None)
+        for n in range(1, len(stages) + 1)
+    ]
+    return Summary(study(**about), made, stages)
+
+
+def row(number, value, stage=1, seeds=1, lost=False, state=TrialState.COMPLETE):
+    params = {"x": (number // seeds) / 10}
+    return Trial(stage, number, state, params, value, diverged_at=3 if lost else None)
+
+
+def rows(*settings, stage=1):
+    """Settings given as the values of their replicates; None has failed."""
+    seeds = len(settings[0])
+    return [
+        row(seeds * s + r, v, stage, seeds, state=TrialState.COMPLETE if v else TrialState.FAIL)
+        for s, values in enumerate(settings)
+        for r, v in enumerate(values)
+    ]
+
+
+# The best
+
+
+@pytest.mark.parametrize(("direction", "order"), [("maximize", "dbca"), ("minimize", "acbd")])
+def test_the_best_comes_first_and_the_earlier_among_equals(direction, order):
+    trials = {"a": row(0, 0.1), "c": row(2, 0.5, 2), "b": row(1, 0.5), "d": row(3, 0.9)}
+    if direction == "minimize":
+        trials["c"], trials["b"] = trials["b"], trials["c"]
+    names = {id(t): name for name, t in trials.items()}
+    assert "".join(names[id(t)] for t in ranked(trials.values(), direction)) == order
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_diverged_trial_is_never_the_best(direction):
+    trials = [row(0, 0.99, lost=True), row(1, 0.5), row(2, 0.01, lost=True), row(3, 0.6)]
+    found = summary(trials, direction=direction)
+    first, second = (3, 1) if direction == "maximize" else (1, 3)
+    best = found.best()
+    assert best is not None
+    assert best.trial == first
+    assert [t.number for t in found.top()][:2] == [first, second]
+    only = summary([t for t in trials if t.diverged], direction=direction)
+    assert only.best() is None
+    assert len(only.top()) == 2
+
+
+def test_without_replicates_there_is_no_mean():
+    best = summary([row(0, 0.5), row(1, 0.7)], [row(0, 0.6, 2)]).best()
+    assert best is not None
+    assert (best.stage, best.trial, best.value, best.mean) == (1, 1, 0.7, None)
+    assert best.score == best.value
+    assert summary([row(0, None, state=TrialState.FAIL)]).best() is None
+
+
+def test_replicates_are_ranked_by_their_mean():
+    found = summary(rows((0.99, 0.1, 0.1), (0.6, 0.8, 0.7), (0.5, 0.6, 0.5)), seeds=3)
+    best = found.best()
+    assert best is not None
+    assert (best.trial, best.value, best.params) == (3, 0.6, {"x": 0.1})
+    assert best.mean == best.score == pytest.approx(0.7)
+    assert best.se == pytest.approx(standard_error(found.study, 0.7))
+    assert best.to_json()["mean"] == best.mean
+    # The five of the contract are trials, by what was observed.
+    assert [t.number for t in found.top()] == [0, 4, 5, 3, 7]
+
+
+def test_replicates_of_all_stages_are_compared():
+    found = summary(rows((0.5, 0.9)), rows((0.4, 0.8), (0.8, 0.7), stage=2), seeds=2)
+    best, first = found.best(), found.best(found.stages[0])
+    assert best is not None
+    assert first is not None
+    assert (best.stage, best.trial, best.mean) == (2, 2, 0.75)
+    assert (first.stage, first.trial, first.mean) == (1, 0, 0.7)
+
+
+def test_a_setting_of_which_little_has_completed_is_no_lucky_winner():
+    lucky = (0.99, None, None)
+    best = summary(rows(lucky, (0.6, None, 0.8)), seeds=3).best()
+    assert best is not None
+    assert (best.trial, best.mean) == (3, pytest.approx(0.7))
+    best = summary(rows(lucky), seeds=3).best()
+    assert best is not None
+    assert (best.trial, best.mean) == (0, 0.99)
+
+
+def test_a_setting_goes_by_a_replicate_that_did_not_diverge():
+    trials = [row(0, 0.1, seeds=3, lost=True), row(1, 0.9, seeds=3), row(2, 0.8, seeds=3)]
+    best = summary(trials, seeds=3).best()
+    assert best is not None
+    assert (best.trial, best.value, best.mean) == (1, 0.9, pytest.approx(0.6))
+    mostly = [row(0, 0.9, seeds=2), row(1, 0.89, seeds=2, lost=True)]
+    mostly += [row(2, 0.2, seeds=2), row(3, 0.2, seeds=2)]
+    best = summary(mostly, seeds=2).best()
+    assert best is not None
+    assert best.trial == 2
+
+
+# The standard error
+
+
+def test_a_perfect_score_has_an_error_too():
+    hundred = study(validation=100)
+    assert standard_error(hundred, 1.0) == pytest.approx(math.sqrt(102 * 2 / 104**3))
+    assert standard_error(hundred, 0.0) == pytest.approx(standard_error(hundred, 1.0))
+    assert standard_error(hundred, 1.0) > 0.01
+
+
+def test_elsewhere_the_error_is_what_everybody_expects():
+    assert standard_error(study(validation=287), 0.965) == pytest.approx(0.0117, abs=5e-5)
+    large = study(validation=10_000)
+    assert standard_error(large, 0.9) == pytest.approx(math.sqrt(0.9 * 0.1 / 1e4), rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 1e9])
+def test_what_is_no_share_of_examples_has_no_error(value):
+    assert standard_error(study(), value) is None
+    assert standard_error(study(metric="val_loss"), 0.5) is None
+    assert standard_error(study(validation=0), 0.5) is None
