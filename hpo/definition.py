@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from hpo.definition_errors import first_sentence
+from hpo.definition_errors import sentence
 from hpo.errors import DefinitionError
 from hpo.space import Choice, Int, Space, check_number, is_number, parse_space
 
@@ -164,7 +164,7 @@ class Definition:
         try:
             search = Search.model_validate({**self.search.model_dump(), **changes})
         except ValidationError as error:
-            raise DefinitionError(first_sentence(error, _KEYS, ("search",))) from None
+            raise DefinitionError(sentence(error.errors()[0], _KEYS, ("search",))) from None
         return _checked(replace(self, search=search))
 
     def setting(self, key: str, value: Any) -> Definition:
@@ -231,7 +231,7 @@ def parse_definition(raw: Mapping[str, Any], *, default_name: str = "") -> Defin
     try:
         file = _File.model_validate(dict(raw))
     except ValidationError as error:
-        raise DefinitionError(first_sentence(error, _KEYS)) from None
+        raise DefinitionError(sentence(error.errors()[0], _KEYS)) from None
     definition = Definition(
         name=check_name(file.name if file.name is not None else default_name),
         objective=file.objective,

@@ -1,13 +1,13 @@
 """What pydantic finds wrong with a definition, in the words of its author.
 
-A sentence names the key, what was given and what is allowed: `[search] trials (0) must be at least 1`.
+A sentence names the key, what was given and what is allowed: "[search] trials (0) must be at
+least 1".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-
-from pydantic import ValidationError
+from typing import Any
 
 _NEEDED = {
     "objective": 'write objective = "module:function"',
@@ -16,17 +16,16 @@ _NEEDED = {
 }
 
 
-def first_sentence(
-    error: ValidationError, allowed: Mapping[str, Iterable[str]], prefix: tuple[str, ...] = ()
+def sentence(
+    found: Mapping[str, Any], allowed: Mapping[str, Iterable[str]], prefix: tuple[str, ...] = ()
 ) -> str:
-    """Return pydantic's first finding in our words.
+    """Return one finding in our words.
 
     Args:
-        error: What pydantic raised.
+        found: The finding, as `ValidationError.errors` lists it.
         allowed: The keys of each table by its name, those outside any table under "".
         prefix: Where in the file the validated part stands.
     """
-    found = error.errors()[0]
     location = [*prefix, *(str(part) for part in found["loc"] if part != "[key]")]
     table, key = (location[0], location[1:]) if len(location) > 1 else ("", location)
     where = (f"[{table}] " if table else "") + ".".join(key)

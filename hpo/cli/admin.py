@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli import options
+from hpo.cli import options, words
 
 
 @click.command(cls=options.Command)
@@ -14,7 +14,8 @@ from hpo.cli import options
 def studies(as_json: bool) -> None:
     """List the built-in definitions."""
     from hpo import catalog
-    from hpo.cli import screens, words
+    from hpo.cli import screens
+    from hpo.cli.console import out
 
     found = {name: catalog.find_definition(name) for name in catalog.definition_names()}
     if as_json:
@@ -24,10 +25,7 @@ def studies(as_json: bool) -> None:
     for name, definition in found.items():
         search = definition.search
         space = ", ".join(f"{p} {words.extent(a)}" for p, a in definition.space.axes.items())
-        screens.out.print(
-            f"{name:<{width}}  {search.trials} trials, {search.sampler}; {space}",
-            markup=False,
-        )
+        out.print(f"{name:<{width}}  {search.trials} trials, {search.sampler}; {space}")
 
 
 @click.group()
@@ -41,7 +39,8 @@ def list_data() -> None:
     from hpo import catalog
 
     for data_set in catalog.data_sets():
-        click.echo(f"{data_set.name:<8} {data_set.summary}\n         {data_set.status()}")
+        told = f"{data_set.name:<8} {data_set.summary}\n         {data_set.status()}"
+        click.echo(words.printable(told))
 
 
 @data.command(cls=options.Command)
@@ -55,7 +54,7 @@ def fetch(name: str, source: str | None) -> None:
     data_set = catalog.find_data_set(name)
     with bars() as progress:
         message = data_set.fetch(source, progress)
-    click.echo(message)
+    click.echo(words.printable(message))
 
 
 @click.group()
@@ -69,6 +68,7 @@ def db() -> None:
 def status(storage: str | None, as_json: bool) -> None:
     """Say what the database is and whether this hpo can use it."""
     from hpo.cli import screens
+    from hpo.cli.console import out
     from hpo.store import maintenance
 
     found = maintenance.status(_url(storage))
@@ -76,7 +76,7 @@ def status(storage: str | None, as_json: bool) -> None:
         screens.print_json(found)
     else:
         for key, value in found.items():
-            screens.out.print(f"{key.replace('_', ' '):<16}  {value}", markup=False)
+            out.print(f"{key.replace('_', ' '):<16}  {value}")
 
 
 @db.command(cls=options.Command)
@@ -99,7 +99,7 @@ def backup(file: Path | None, storage: str | None) -> None:
     """Copy the database into FILE; safe while studies run."""
     from hpo.store import maintenance
 
-    click.echo(maintenance.backup(_url(storage), file))
+    click.echo(words.printable(str(maintenance.backup(_url(storage), file))))
 
 
 @db.command(cls=options.Command)
@@ -114,7 +114,7 @@ def check(storage: str | None, as_json: bool) -> None:
     if as_json:
         screens.print_json(found)
     for finding in found if not as_json else ():
-        click.echo(finding)
+        click.echo(words.printable(finding))
     if found:
         raise click.exceptions.Exit(1)
     if not as_json:

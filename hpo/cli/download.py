@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from hpo import catalog
-from hpo.cli.screens import err
+from hpo.cli.console import err
 
 
 @contextmanager
 def bars() -> Iterator[catalog.Progress]:
     """Show a bar for each file that is reported on; none without a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(30), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(30), DownloadColumn())
     with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 

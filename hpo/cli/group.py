@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hpo import __version__
-from hpo.cli import admin, look, run, words
+from hpo.cli import admin, hints, look, run, words
 from hpo.errors import HpoError
 
 
@@ -34,14 +34,16 @@ class Group(click.Group):
         except HpoError as error:
             if ctx.meta.get("hpo.debug"):
                 raise
-            click.echo(f"Error: {words.printable(str(error))}", err=True)
+            told = hints.completed(str(error), ctx.meta.get("hpo.storage"))
+            click.echo(f"Error: {words.printable(told)}", err=True)
             ctx.exit(error.exit_code)
         # The last boundary before the user's terminal: a mistake of ours gets a sentence too.
         except Exception as error:
             if ctx.meta.get("hpo.debug"):
                 raise
+            told = f"{type(error).__name__}: {words.printable(str(error))}"
             click.echo(
-                f"Error: this is a mistake in hpo itself ({type(error).__name__}: {error}). "
+                f"Error: this is a mistake in hpo itself ({told}). "
                 "The same command with --debug shows where.",
                 err=True,
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hpo.cli import options
+from hpo.cli import options, words
 
 
 @click.command("list", cls=options.Command)
@@ -29,7 +29,8 @@ def list_(storage: str | None, as_json: bool) -> None:
 @options.study
 @options.storage
 @options.as_json
-def show(study: str, storage: str | None, as_json: bool) -> None:
+@click.pass_context
+def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> None:
     """Show the stages of a study, their ranges and why they were chosen."""
     from hpo import service
     from hpo.cli import screens
@@ -39,6 +40,7 @@ def show(study: str, storage: str | None, as_json: bool) -> None:
         screens.print_json(summary.to_json())
     else:
         screens.study(summary)
+        screens.failures(summary, storage, whole=ctx.meta["hpo.debug"])
 
 
 @click.command(cls=options.Command)
@@ -81,9 +83,11 @@ def report(study: str, as_curves: bool, form: str, out: Path | None, storage: st
             out.write_bytes(written)
         except OSError as error:
             raise click.FileError(str(out), error.strerror) from None
-        click.echo(f"Written to {out}.", err=True)
+        click.echo(words.printable(f"Written to {out}."), err=True)
     elif form == "parquet" and sys.stdout.isatty():
         raise click.UsageError("parquet is not for a terminal; name a file with --out FILE")
+    elif sys.stdout.isatty():
+        click.echo(words.printable(written.decode()), nl=False)
     else:
         sys.stdout.buffer.write(written)
 
@@ -98,9 +102,9 @@ def plot(study: str, out: Path | None, storage: str | None) -> None:
 
     plots = figures.plot(study, storage=storage, out=out)
     for path in plots.written:
-        click.echo(path)
+        click.echo(words.printable(str(path)))
     for name, reason in plots.left_out.items():
-        click.echo(f"Left out {name}: {reason}.", err=True)
+        click.echo(words.printable(f"Left out {name}: {reason}."), err=True)
 
 
 @click.command(cls=options.Command)

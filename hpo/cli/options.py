@@ -31,12 +31,37 @@ class Command(click.Command):
         )
 
 
+def _remembered(ctx: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    ctx.meta["hpo.storage"] = url  # for the commands that an error names
+    return url
+
+
+def _budget(ctx: click.Context, parameter: click.Parameter, given: int | None) -> int | None:
+    from hpo.definition import MOST_TRIALS
+
+    if given is not None and given > MOST_TRIALS:
+        raise click.BadParameter(f"a stage has at most {MOST_TRIALS:,} trials, not {given:,}.")
+    return given
+
+
 storage = click.option(
-    "--storage", metavar="URL", help="Database.  [default: $HPO_STORAGE or sqlite:///hpo.db]"
+    "--storage",
+    metavar="URL",
+    callback=_remembered,
+    help="Database.  [default: $HPO_STORAGE or sqlite:///hpo.db]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 workers = click.option("--workers", type=int, metavar="W", help="Processes.  [default: the cores]")
-trials = click.option("--trials", type=int, metavar="N", help="Trials of the stage.")
+trials = click.option(
+    "--trials", type=int, metavar="N", callback=_budget, help="Trials of the stage."
+)
+more_trials = click.option(
+    "--trials",
+    type=int,
+    metavar="N",
+    callback=_budget,
+    help="Raise the last stage's budget to N.",
+)
 sampler = click.option("--sampler", type=click.Choice(SAMPLERS), help="How settings are drawn.")
 timeout = click.option(
     "--timeout", type=float, metavar="S", help="Stop after S seconds; the stage stays open."
@@ -63,7 +88,7 @@ def ranges(
             raise click.BadParameter(f"{text!r} is not written name=low:high, as lr=1e-3:1e-1")
         try:
             found[name] = (_number(low), _number(high))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise click.BadParameter(f"{text!r}: {limits!r} is not two numbers") from None
     return found
 
@@ -84,6 +109,8 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _number(text: str) -> float:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         return float(text)
+    float(number)  # raises for hundreds of digits
+    return number

@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hpo.cli import screens, words
+from hpo.cli import hints, screens, words
+from hpo.cli.console import err
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState, ranked
 
@@ -54,13 +55,13 @@ class Terminal:
             TextColumn("{task.percentage:>3.0f}%"),
             _Clock("elapsed"),
             _Clock("left"),
-            console=screens.err,
+            console=err,
         )
         self._task = self._bar.add_task("", total=stage.budget, completed=len(self._ended))
-        if screens.err.is_terminal:
+        if err.is_terminal:
             self._live = Live(
                 Group(self._bar, self._standing()),
-                console=screens.err,
+                console=err,
                 refresh_per_second=REFRESH_HZ,
                 redirect_stdout=False,
                 redirect_stderr=False,
@@ -74,35 +75,32 @@ class Terminal:
         if self._live is not None:
             self._live.update(Group(self._bar, self._standing()))
         if trial.reason == "error" and trial.error and self._first_of("error"):
-            last = trial.error.strip().splitlines()[-1]
-            screens.err.print(
-                f"  trial {trial.number} failed: {words.printable(last)}", markup=False
-            )
+            err.print(f"  trial {trial.number} failed: {words.last_line(trial.error)}")
 
     def trial_lost(self, number: int, again: bool) -> None:
         """Say that a worker died."""
         then = "it runs again" if again else "it is given up"
-        screens.err.print(f"  the worker of trial {number} died; {then}")
+        err.print(f"  the worker of trial {number} died; {then}")
 
     def printed(self, number: int | None, line: str) -> None:
         """Pass on what the objective prints."""
         prefix = "" if number is None else f"trial {number} │ "
-        screens.err.print(f"  {prefix}{words.printable(line)}", markup=False)
+        err.print(f"  {prefix}{words.printed(line)}")
 
     def warned(self, sentence: str) -> None:
         """Say what is probably not as the user means it."""
-        screens.err.print(f"  ! {words.printable(sentence)}", markup=False)
+        err.print(f"  ! {hints.completed(sentence, self._storage)}")
 
     def stopping(self) -> None:
         """Say what Ctrl-C does."""
-        screens.err.print("\n  Finishing the running trials. Ctrl-C again stops at once.")
+        err.print("\n  Finishing the running trials. Ctrl-C again stops at once.")
 
     def stage_ended(self) -> None:
         """Leave the bar as it stands."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-            screens.err.print()
+            err.print()
 
     def _first_of(self, reason: str) -> bool:
         return sum(trial.reason == reason for trial in self._ended) == 1

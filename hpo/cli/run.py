@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from hpo.cli import options
+
+if TYPE_CHECKING:
+    from hpo.summary import Summary
 
 
 @click.command(cls=options.Command)
@@ -43,7 +46,6 @@ def start(
     DEFINITION is a built-in one (see: hpo studies) or a TOML file; without it, digits.
     """
     from hpo import service
-    from hpo.cli import screens
     from hpo.cli.progress import Terminal
 
     if epochs is not None:
@@ -52,7 +54,7 @@ def start(
         summary = service.start(
             definition, settings=settings, storage=storage, watcher=watcher, **rest
         )
-    screens.after_run(summary, storage, as_json)
+    _finish(summary, storage, as_json)
 
 
 @click.command(cls=options.Command)
@@ -89,6 +91,7 @@ def narrow(
     """Decide the next ranges from the evidence and run the next stage."""
     from hpo import service
     from hpo.cli import screens
+    from hpo.cli.console import out
     from hpo.cli.progress import Terminal
 
     rule: dict[str, Any] = {
@@ -103,18 +106,18 @@ def narrow(
         if as_json:
             screens.print_json(found.to_json())
         else:
-            screens.decision(found, screens.out)
+            screens.decision(found, out)
         return
     with Terminal(storage) as watcher:
         summary = service.narrow(
             study, storage=storage, watcher=watcher, announce=screens.decision, **rule, **rest
         )
-    screens.after_run(summary, storage, as_json)
+    _finish(summary, storage, as_json)
 
 
 @click.command(cls=options.Command)
 @options.study
-@click.option("--trials", type=int, metavar="N", help="Raise the last stage's budget to N.")
+@options.more_trials
 @options.timeout
 @options.workers
 @options.storage
@@ -122,12 +125,28 @@ def narrow(
 def resume(study: str, storage: str | None, as_json: bool, **rest: Any) -> None:
     """Finish what an interruption left open; on a finished study, print the summary."""
     from hpo import service
-    from hpo.cli import screens
     from hpo.cli.progress import Terminal
 
     with Terminal(storage) as watcher:
         summary = service.resume(study, storage=storage, watcher=watcher, **rest)
+    _finish(summary, storage, as_json)
+
+
+def _finish(summary: Summary, storage: str | None, as_json: bool) -> NoReturn:
+    from hpo.cli import screens
+    from hpo.study import Ended
+
     screens.after_run(summary, storage, as_json)
+    match summary.ended:
+        case Ended.INTERRUPTED:
+            code = 130
+        case Ended.TERMINATED:
+            code = 143
+        case Ended.FINISHED if summary.best(summary.last) is None:
+            code = 1
+        case _:
+            code = 0
+    raise click.exceptions.Exit(code)
 
 
 COMMANDS = (start, narrow, resume)

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
-from hpo.cli import words
+from hpo import sampling
+from hpo.cli import hints, words
+from hpo.cli.console import err, out
 from hpo.next_stage import Proposal, next_command
 from hpo.service import edge_warnings, storage_url
 from hpo.space import Choice
-from hpo.store.engine import DEFAULT_URL, database_path
+from hpo.store.engine import database_path
 from hpo.study import Ended, Stage, Study
 from hpo.summary import Summary, standard_error
+from hpo.trial import Trial, TrialState
 
-BESIDE = 54
-"""Characters of parameter bars that still fit beside the facts of a stage on 100 columns."""
+WIDTH = 100
+"""Columns of a table where no terminal has a width."""
 
 SMALL_VALIDATION = 1000
 """Below this, an accuracy near 0.9 is known to no better than ± 0.01."""
 
-EXIT = {Ended.INTERRUPTED: 130, Ended.TERMINATED: 143}
-
-# Wrapped at words in a terminal; into a file or a pipe, a line stays a line.
-out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
-err = Console(highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
+FAILURES = 3
+"""Failed trials of a stage that are shown one by one."""
 
 
 def print_json(document: Any) -> None:
@@ -43,14 +40,15 @@ def header(study: Study, stage: Stage, workers: int, storage: str | None) -> Non
     """Print what is about to run."""
     seeds = f" ({stage.seeds} seeds per setting)" if stage.seeds > 1 else ""
     title = (
-        f"[bold]{_plain(study.name)}[/bold] · stage {stage.number} of study {study.id} · "
+        f" · stage {stage.number} of study {study.id} · "
         f"{stage.sampler} · {stage.budget} trial{'s' * (stage.budget > 1)}{seeds} · "
-        f"{workers} worker{'s' * (workers > 1)}"
+        f"{workers} worker{'s' * (workers > 1)}   "
     )
-    err.print(f"{title}   [dim]{_plain(str(database_path(storage_url(storage))))}[/dim]")
+    database = str(database_path(storage_url(storage)))
+    err.print(Text.assemble((study.name, "bold"), title, (database, "dim")))
     width = max(len(name) for name in stage.space)
     for name, axis in stage.space.axes.items():
-        err.print(f"  {name:<{width}}  {words.extent(axis)}{words.condition(axis)}", markup=False)
+        err.print(f"  {name:<{width}}  {words.extent(axis)}{words.condition(axis)}")
     if study.description is not None:
         data = study.description
         all_training = data["train"] + data["validation"]
@@ -64,7 +62,7 @@ def header(study: Study, stage: Stage, workers: int, storage: str | None) -> Non
 
 
 def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
-    """Print what came of a run, and exit with its code."""
+    """Print what came of a run."""
     if as_json:
         print_json(summary.to_json())
     if summary.stopped is None or summary.ended is not None:
@@ -73,12 +71,9 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
             best_five(summary, stage)
         outlook(summary, stage, storage)
     if summary.stopped is not None:
-        err.print(f"No new stage: {summary.stopped}.", markup=False)
-        err.print(f"Look at what there is: hpo show {summary.study.id}{_storage(storage)}")
-    if summary.ended in EXIT:
-        sys.exit(EXIT[summary.ended])
-    if summary.ended is Ended.FINISHED and summary.best(summary.last) is None:
-        sys.exit(1)
+        err.print(f"No new stage: {hints.completed(summary.stopped, storage)}.")
+        show = f"hpo show {summary.study.id}{hints.suffix(storage)}"
+        err.print(f"Look at what there is: {show}", soft_wrap=True)
 
 
 def best_five(summary: Summary, stage: Stage) -> None:
@@ -86,7 +81,7 @@ def best_five(summary: Summary, stage: Stage) -> None:
     top = summary.top(stage)
     if not top:
         return
-    out.print("[bold]Best five[/bold]" if len(top) == 5 else "[bold]Best[/bold]")
+    out.print("Best five" if len(top) == 5 else "Best", style="bold")
     metric = words.metric(summary.study.definition.metric)
     for place, trial in enumerate(top, 1):
         assert trial.value is not None
@@ -94,22 +89,24 @@ def best_five(summary: Summary, stage: Stage) -> None:
             f"{name.replace('_', ' ')}: {words.number(value)}"
             for name, value in trial.params.items()
         )
-        out.print(
-            f"  Best-{place} ({metric}: {words.score(trial.value)}) | {settings}", markup=False
-        )
+        out.print(f"  Best-{place} ({metric}: {words.score(trial.value)}) | {settings}")
 
 
 def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     """Print the recommendation, the warnings and the next command."""
-    study, suffix = summary.study, _storage(storage)
+    study, suffix = summary.study, hints.suffix(storage)
     counts = summary.counts(stage)
     best = summary.best()
     lost = _lost(summary, stage)
     if best is None or summary.best(stage) is None:
         if not counts.open:
             failed = next((t for t in summary.of(stage) if t.error), None)
-            why = f" The first error: {_last_line(failed.error)}" if failed and failed.error else ""
-            err.print(f"No trial gave a result: {lost}.{why}", markup=False)
+            why = (
+                f" The first error: {words.last_line(failed.error)}"
+                if failed and failed.error
+                else ""
+            )
+            err.print(f"No trial gave a result: {lost}.{why}")
             err.print("Mend the objective or its ranges, and start again.")
             return
     else:
@@ -119,39 +116,38 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
         err.print(
             f"Recommended: {words.settings(best.params)} – {how}{where}, "
             f"{words.score(best.score)}{noise}.",
-            markup=False,
         )
         _gain(summary, stage)
         if lost:
-            err.print(f"[yellow]![/yellow] Of {counts.counted} trials, {lost}.")
+            _warn(f"Of {counts.counted} trials, {lost}.")
     for warning in edge_warnings(summary, stage):
-        err.print(f"[yellow]![/yellow] {_plain(warning)}")
+        _warn(warning)
     data = study.description
     if data is not None and data["validation"] < SMALL_VALIDATION and best and best.se is not None:
-        err.print(
-            f"[yellow]![/yellow] The validation set has {data['validation']:,} examples: "
+        _warn(
+            f"The validation set has {data['validation']:,} examples: "
             f"accuracies within ± {2 * best.se:.3f} are hard to tell apart."
         )
     if counts.open:
         why = "The time is over" if summary.ended is Ended.TIMEOUT else "Stopped"
-        err.print(
-            f"{why}: {counts.counted} of {stage.budget} trials are counted. "
-            f"Go on with: [bold]hpo resume {study.id}{suffix}[/bold]"
-        )
+        command = f"hpo resume {study.id}{suffix}"
+        told = f"{why}: {counts.counted} of {stage.budget} trials are counted. Go on with: "
+        err.print(Text.assemble(told, (command, "bold")), soft_wrap=bool(suffix) or None)
         return
-    following = next_command(summary, stage)
+    command = f"hpo {next_command(summary, stage)}{suffix}"
     looks = " · ".join(f"hpo {c}" for c in ("dashboard", f"plot {study.id}", f"report {study.id}"))
-    each = f", each with{suffix}" if suffix else ""
-    err.print(f"Next: [bold]hpo {following}{suffix}[/bold]      look: {looks}{each}")
+    if suffix:  # long: each on a line that the terminal breaks, so that it can be copied
+        err.print(Text.assemble("Next: ", (command, "bold")), soft_wrap=True)
+        err.print(f"Look: {looks}, each with{suffix}", soft_wrap=True)
+    else:
+        err.print(Text.assemble("Next: ", (command, "bold"), f"      look: {looks}"))
 
 
 def decision(found: Proposal, console: Console = err) -> None:
     """Print a narrowing: old and new range of each parameter, and why."""
     stage = found.stage
-    console.print(
-        f"[bold]{_plain(found.study.name)}[/bold] · narrowing stage {stage.number} "
-        f"({found.decision.trials} trials)\n"
-    )
+    title = f" · narrowing stage {stage.number} ({found.decision.trials} trials)\n"
+    console.print(Text.assemble((found.study.name, "bold"), title))
     rows = []
     for name, axis in found.decision.axes.items():
         new = axis.old if axis.new is None else axis.new
@@ -167,19 +163,29 @@ def decision(found: Proposal, console: Console = err) -> None:
         line = "  ".join(f"{cell:<{w}}" for cell, w in zip(cells, widths, strict=True))
         console.print(Text(f"{line}  ").append(action, colours[action]))
         console.print(Text(f"{'':<{widths[0]}}  {reason}", "dim"))
-    if found.decision.changed:
-        grew = any(axis.action == "widen" for axis in found.decision.axes.values())
-        because = "the range grew" if grew else "the range shrank"
+    if found.nothing_to_do is None:
         console.print("\n░ range   █ where the best lie", style="dim")
+        if sampling.needs_evidence(found.sampler) and found.carried:
+            one = found.carried == 1
+            console.print(
+                f"{found.carried} trial{'s lie' if not one else ' lies'} inside the next ranges "
+                f"and {'are' if not one else 'is'} carried over."
+            )
         console.print(
-            f"{found.carried} trials lie inside the next ranges and are carried over. "
-            f"Next sampler: {found.decision.sampler} ({because})."
+            f"Next sampler: {found.sampler} ({_why_this_sampler(found)}), {found.budget} trials."
         )
     else:
         console.print("\nNothing to cut or widen: no stage is made.")
     for warning in found.decision.warnings:
-        console.print(f"[yellow]![/yellow] {_plain(warning)}")
+        _warn(warning, console)
     console.print()
+
+
+def _why_this_sampler(found: Proposal) -> str:
+    if found.sampler != found.decision.sampler or not found.decision.changed:
+        return "as asked"
+    grew = any(axis.action == "widen" for axis in found.decision.axes.values())
+    return "the range grew" if grew else "the range shrank"
 
 
 def study_list(summaries: Sequence[Summary]) -> None:
@@ -205,38 +211,47 @@ def study_list(summaries: Sequence[Summary]) -> None:
 def study(summary: Summary) -> None:
     """Print a study: its stages with their ranges, and why each was made."""
     shown = summary.study
-    facts = [
-        f"study {shown.id}",
-        f"[bold]{_plain(shown.name)}[/bold]",
-        f"seed {shown.definition.search.seed}",
-        f"started {shown.created_at:%Y-%m-%d %H:%M} UTC",
-    ]
+    facts = (
+        f" · seed {shown.definition.search.seed} · started {shown.created_at:%Y-%m-%d %H:%M} UTC"
+    )
     if shown.definition.test is not None:
-        facts.append("test set: locked")
-    out.print(" · ".join(facts) + "\n")
+        facts += " · test set: locked"
+    out.print(Text.assemble(f"study {shown.id} · ", (shown.name, "bold"), facts, "\n"))
     names = list(dict.fromkeys(name for stage in summary.stages for name in stage.space))
     bars = {name: [_stage_bar(summary, stage, name) for stage in summary.stages] for name in names}
-    beside = sum(max(map(len, column)) + 3 for column in bars.values()) <= BESIDE
-    rows = []
-    for i, stage in enumerate(summary.stages):
+    facts_of_stages = []
+    for stage in summary.stages:
         top = summary.best(stage)
         branched = stage.parent not in (None, stage.number - 1)
-        rows.append(
+        facts_of_stages.append(
             (
                 str(stage.number),
                 f"{stage.kind} of {stage.parent}" if branched else stage.kind,
                 stage.sampler,
                 _trials(summary, stage),
                 words.score(top.score) if top else "–",
-                *(column[i] for column in bars.values() if beside),
             )
         )
     titles = ("stage", "kind", "sampler", "trials", "best")
-    _columns((*titles, *names) if beside else titles, rows)
-    if not beside:
+    numbers = [str(stage.number) for stage in summary.stages]
+    beside = [
+        (*f, *b) for f, b in zip(facts_of_stages, zip(*bars.values(), strict=True), strict=True)
+    ]
+    below = [(name, *column) for name, column in bars.items()]
+    if _fits((*titles, *names), beside):
+        _columns((*titles, *names), beside)
+    else:
+        _columns(titles, facts_of_stages)
         out.print()
-        stages = [f"stage {stage.number}" for stage in summary.stages]
-        _columns(("parameter", *stages), [(name, *column) for name, column in bars.items()])
+        if _fits(stages := ("parameter", *(f"stage {n}" for n in numbers)), below):
+            _columns(stages, below)
+        else:
+            cells = [
+                (n, *cell)
+                for n, column in bars.items()
+                for cell in zip(numbers, column, strict=True)
+            ]
+            _columns(("parameter", "stage", ""), cells)
     if any(not isinstance(axis, Choice) for axis in summary.stages[0].space.axes.values()):
         out.print("\n░ range   █ where its five best trials lie", style="dim")
     for stage in summary.stages:
@@ -244,7 +259,45 @@ def study(summary: Summary) -> None:
             continue
         out.print(f"\nstage {stage.number}, from stage {stage.parent}:")
         for name, axis in stage.evidence["axes"].items():
-            out.print(f"  {name}: {axis['action']}, {axis['reason']}", markup=False)
+            out.print(f"  {name}: {axis['action']}, {axis['reason']}")
+
+
+def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
+    """Print why trials failed.
+
+    Args:
+        summary: The study.
+        storage: What the command was given.
+        whole: Whether to print the whole traceback of the first.
+    """
+    failed = [
+        t for stage in summary.stages for t in summary.of(stage) if t.state is TrialState.FAIL
+    ]
+    for stage in summary.stages:
+        here = [trial for trial in failed if trial.stage == stage.number]
+        if not here:
+            continue
+        out.print(f"\nstage {stage.number}, failed trials:")
+        for trial in here[:FAILURES]:
+            out.print(f"  trial {trial.number}: {_failure(trial)}")
+        if len(here) > FAILURES:
+            out.print(f"  … and {len(here) - FAILURES} more")
+    first = next((trial for trial in failed if trial.error), None)
+    if first is None or first.error is None:
+        return
+    if whole:
+        out.print(f"\nstage {first.stage}, trial {first.number}:\n{first.error.rstrip()}")
+    else:
+        command = f"hpo show {summary.study.id} --debug{hints.suffix(storage)}"
+        out.print(f"\nThe whole traceback of the first: {command}", soft_wrap=True)
+
+
+def _failure(trial: Trial) -> str:
+    if trial.error:
+        return words.last_line(trial.error)
+    if trial.reason == "lost":
+        return f"its worker died, {trial.attempt} time{'s' * (trial.attempt > 1)}"
+    return trial.reason or "no reason was stored"
 
 
 def best(summary: Summary) -> None:
@@ -256,12 +309,11 @@ def best(summary: Summary) -> None:
     noise = f" ± {found.se:.3f}" if found.se is not None else ""
     width = max(len(name) for name in found.params)
     for name, value in found.params.items():
-        out.print(f"{name:<{width}}  {value!r}", markup=False)
+        out.print(f"{name:<{width}}  {value!r}")
     metric = summary.study.definition.metric
     err.print(
         f"{metric} {words.score(found.score)}{noise} (stage {found.stage}, trial {found.trial}; "
         "the top trial of all stages)",
-        markup=False,
     )
 
 
@@ -270,19 +322,28 @@ def _stage_bar(summary: Summary, stage: Stage, name: str) -> str:
         return "–"
     scale = [other.space[name] for other in summary.stages if name in other.space]
     best = [trial.params for trial in summary.top(stage)]
-    return words.bar(stage.space[name], scale, words.hull(stage.space, name, best))
+    return words.bar(stage.space[name], scale, words.extremes(stage.space, name, best))
+
+
+def _widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+
+
+def _fits(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    widths = _widths(titles, rows)
+    return sum(widths) + 3 * (len(widths) - 1) <= (out.width if out.is_terminal else WIDTH)
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table, as wide as it needs to be also where no terminal has a width."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    widths = _widths(titles, rows)
 
     def line(cells: Sequence[str]) -> str:
         return "   ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
 
-    out.print(line(titles), style="dim", markup=False)
+    out.print(line(titles), style="dim")
     for row in rows:
-        out.print(line(row), markup=False)
+        out.print(line(row))
 
 
 def _lost(summary: Summary, stage: Stage) -> str:
@@ -291,10 +352,6 @@ def _lost(summary: Summary, stage: Stage) -> str:
     diverged = sum(trial.diverged for trial in summary.of(stage))
     kinds = ((counts.failed, "failed"), (counts.pruned, "were pruned"), (diverged, "diverged"))
     return " and ".join(f"{count} {what}" for count, what in kinds if count)
-
-
-def _last_line(error: str) -> str:
-    return error.strip().splitlines()[-1]
 
 
 def _gain(summary: Summary, stage: Stage) -> None:
@@ -334,15 +391,8 @@ def _stage_of_interest(summary: Summary) -> Stage:
     return next((stage for stage in summary.stages if stage.open), summary.last)
 
 
-def _storage(storage: str | None) -> str:
-    if storage is None or storage == DEFAULT_URL:
-        return ""
-    return f" --storage {escape(shlex.quote(storage))}"
-
-
-def _plain(text: str) -> str:
-    """Return text that the console takes literally."""
-    return escape(words.printable(text))
+def _warn(sentence: str, console: Console = err) -> None:
+    console.print(Text.assemble(("!", "yellow"), f" {sentence}"))
 
 
 def _without_nan(value: Any) -> Any:

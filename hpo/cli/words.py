@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +11,30 @@ from hpo.space import Axis, Choice, Space
 
 BAR = 10
 
+# Those of ASCII and Latin-1, those that turn the direction of the text, halves of a character.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+# ECMA-48: a control sequence, a string for the terminal up to its end, any other escape.
+_ESCAPE_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]"
+)
+
 
 def printable(text: str) -> str:
-    """Return text without what would steer the terminal; tabs and line ends stay."""
-    return "".join(c if c.isprintable() or c in "\t\n" else "�" for c in text)
+    """Return text whose control characters are written out, as `\\x1b`; tabs and line ends stay."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def printed(line: str) -> str:
+    """Return a line that a program printed: without colours, and of `50%\\r60%` the last."""
+    line = _ESCAPE_SEQUENCE.sub("", line).rstrip("\r").rpartition("\r")[2]
+    return _CONTROL.sub("", line)
+
+
+def last_line(error: str) -> str:
+    """Return the line of a traceback that says what happened."""
+    return error.strip().rpartition("\n")[2]
 
 
 def number(value: Any) -> str:
@@ -93,7 +114,7 @@ def bar(axis: Axis, scale: Sequence[Axis], marked: tuple[float, float] | None = 
     return f"{edge(axis, axis.low):>{left}} {''.join(drawn)} {edge(axis, axis.high):<{right}}"
 
 
-def hull(
+def extremes(
     space: Space, name: str, settings: Sequence[Mapping[str, Any]]
 ) -> tuple[float, float] | None:
     """Return the smallest and the largest value that some settings have for a parameter."""

@@ -1,0 +1,34 @@
+"""The next command, ready to be pasted: it names the database that this command was given."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+_ON_A_DATABASE = re.compile(
+    r"\bhpo (?:db [a-z]+|(?:start|narrow|resume|list|show|best|report|plot|dashboard)\b)"
+)
+
+
+def suffix(storage: str | None) -> str:
+    """Return ` --storage URL`, or nothing if the next command meets the same database anyway.
+
+    Args:
+        storage: What this command was given.
+    """
+    from hpo.service import storage_url
+
+    if storage is None or storage == storage_url(None):
+        return ""
+    if not storage.startswith("sqlite:"):  # refused anyway, and there may be a password in it
+        return ""
+    return f" --storage {shlex.quote(storage)}"
+
+
+def completed(sentence: str, storage: str | None) -> str:
+    """Return a sentence in which each command names the database, right after its own name.
+
+    At the end it would be in the way: who knows where a command ends and its sentence goes on?
+    """
+    given = suffix(storage)
+    return _ON_A_DATABASE.sub(lambda command: command[0] + given, sentence)
