@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
         "hpo.definition_errors",
         "pydantic",
     },
-    "hpo.definition_errors": {"pydantic"},
+    "hpo.definition_errors": set(),
     "hpo.worker": {"hpo.objective"},  # what an objective runs in: starts fast, knows no database
     "hpo.pool": {f"hpo.{name}" for name in VOCABULARY},
     "hpo.catalog": {f"hpo.{name}" for name in VOCABULARY},
@@ -179,7 +179,7 @@ DOORS = {
     "optuna_dashboard": ["hpo.dashboard"],
     "pandas": ["hpo.reports.frames"],
     "platformdirs": ["studies.*"],
-    "pydantic": ["hpo.definition", "hpo.definition_errors"],
+    "pydantic": ["hpo.definition"],
     "rich": ["hpo.cli.*"],
     "scipy": ["hpo.sampling.*"],
     "sqlalchemy": ["hpo.store.*", "alembic.*"],

@@ -16,13 +16,13 @@ from hpo.cli import options, words
 def list_(storage: str | None, as_json: bool) -> None:
     """List the studies of the database."""
     from hpo import service
-    from hpo.cli import screens
+    from hpo.cli import screens, tables
 
     summaries = service.list_studies(storage=storage)
     if as_json:
         screens.print_json([summary.to_json() for summary in summaries])
     else:
-        screens.study_list(summaries)
+        tables.study_list(summaries)
 
 
 @click.command(cls=options.Command)
@@ -33,14 +33,14 @@ def list_(storage: str | None, as_json: bool) -> None:
 def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> None:
     """Show the stages of a study, their ranges and why they were chosen."""
     from hpo import service
-    from hpo.cli import screens
+    from hpo.cli import screens, tables
 
     summary = service.show(study, storage=storage)
     if as_json:
         screens.print_json(summary.to_json())
     else:
-        screens.study(summary)
-        screens.failures(summary, storage, whole=ctx.meta["hpo.debug"])
+        tables.study(summary)
+        tables.failures(summary, storage, whole=ctx.meta["hpo.debug"])
 
 
 @click.command(cls=options.Command)

@@ -30,7 +30,7 @@ def distribution_json(axis: Axis) -> str:
     elif isinstance(axis, Float):
         name = "FloatDistribution"
         # Optuna wants the upper limit on the lattice of a stepped axis.
-        high = axis.high if axis.step is None else axis.values()[-1]
+        high = axis.high if axis.step is None else axis.value_at(axis.count - 1)
         attributes = {"step": axis.step, "low": axis.low, "high": high, "log": axis.log}
     else:
         name = "IntDistribution"

@@ -311,6 +311,7 @@ def test_set_fixes_a_parameter(home):
         (["--set", "a=[1"], "'[1' is not a TOML value"),
         (["--set", "a=nan"], "--set a: nan is not a string, finite number, boolean, list or table"),
         (["--set", "a=2026-11-21"], "--set a: datetime.date(2026, 11, 21) is not a string"),
+        (["--set", "k\x1b[2J=1"], r"--set 'k\x1b[2J': a name must be printable characters"),
         (["--set", "x=fast"], "--set x: 'fast' is not a number"),
         (["--set", "x=0.1"], "--set x: nothing would be left to search"),
         (["--trials", "0"], "[search] trials (0) must be at least 1"),
@@ -568,6 +569,24 @@ def test_a_study_without_result(home):
     assert done("best", 1).stdout == "study 1 has no result yet.\n"
     assert "0 of 2" in done("list").stdout
     assert "2 open" in done("show", 1).stdout
+
+
+def test_a_metric_that_is_called_as_a_column(copied):
+    """`run.report` refuses such names; a database may hold them."""
+    with sqlite3.connect("hpo.db") as connection:
+        connection.execute(
+            "update hpo_curves set metrics = "
+            "json_set(metrics, '$.step', 0.5, '$.trial', 0.25, '$.metric_trial', 7)"
+        )
+    connection.close()
+    rows = json.loads(done("report", 1, "--curves", "--format", "json").stdout)
+    assert list(rows[0])[:6] == ["study", "stage", "trial", "attempt", "step", "seconds"]
+    assert {row["trial"] for row in rows} == set(range(30))
+    assert {row["step"] for row in rows} == {0, 1, 2}
+    assert {row["metric_step"] for row in rows} == {0.5}
+    assert {row["metric_trial"] for row in rows} == {7}
+    assert {row["metric_metric_trial"] for row in rows} == {0.25}
+    done("plot", 1, "--out", "figures")
 
 
 def test_a_report_that_cannot_be_written(copied):

@@ -339,6 +339,36 @@ BAD = {
         after("[quick]\nfixed.y = nan"),
         f"[quick], [fixed] y: nan is not {AS_NUMBER}",
     ),
+    # Characters that steer a terminal
+    "control character in a parameter": (
+        HEAD + '[space]\n"x\\u001b[2J" = { low = 1.0, high = 2.0 }\n',
+        r"[space] 'x\x1b[2J': a name must be printable characters",
+    ),
+    "control character in a choice": (
+        axis('{ choices = ["a\\u0007", "b"] }'),
+        r"[space] x: the choice 'a\x07' has characters without a shape",
+    ),
+    "control character in fixed": (
+        after('[fixed]\n"k\\u009b" = 1'),
+        r"[fixed] 'k\x9b': a name must be printable characters",
+    ),
+    "control character in the metric": (
+        'metric = "a\\u001b[2J"\n' + HEAD + SPACE,
+        r"metric ('a\x1b[2J') must be printable characters",
+    ),
+    "control character in an unknown key": (
+        '"a\\u001b[2J" = 1\n' + HEAD + SPACE,
+        r"bad.toml, a\x1b[2J: unknown key; allowed are",
+    ),
+    # Numbers that are too much
+    "a million trials": (
+        after("[search]\ntrials = 1_000_001"),
+        "[search] trials (1000001) must be at most 1000000",
+    ),
+    "a limit of hundreds of digits": (
+        after(f"[limits]\nx = {{ low = 0.0, high = 1{'0' * 400} }}"),
+        "[limits] x: high is a whole number beyond 2**53",
+    ),
     # The file itself
     "not TOML": (HEAD + "[space\n", "bad.toml is not valid TOML: "),
     "key twice": (HEAD + HEAD, "bad.toml is not valid TOML: Cannot overwrite a value"),

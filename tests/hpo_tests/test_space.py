@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.errors import DefinitionError
+from hpo.sampling import grid
 from hpo.space import Choice, Float, Int, Space, parse_space
 
 LR = {"low": 1e-6, "high": 1e-2, "log": True}
@@ -78,6 +79,13 @@ def ranged(**changes):
         (ranged(step=True), r"\[space\] x: step \(True\) is not a number above 0"),
         (ranged(step=math.inf), r"\[space\] x: step \(inf\) is not a number above 0"),
         (ranged(step=1.5), r"\[space\] x: step \(1.5\) is larger than the range 1.0 to 2.0"),
+        (ranged(step=1e-16), r"step \(1e-16\) is too small for a float near 2.0"),
+        (ranged(low=0, high=2**53 + 1), r"\[space\] x: high is a whole number beyond 2\*\*53"),
+        (ranged(low=-(10**400)), r"\[space\] x: low is a whole number beyond 2\*\*53"),
+        (ranged(low=-1e308, high=1e308), r"\[space\] x: from -1e\+308 to 1e\+308 is too far"),
+        ({"x\x1b[2J": {}}, r"\[space\] 'x\\x1b\[2J': a name must be printable"),
+        ({"": {}}, r"\[space\] '': a name must be printable"),
+        ({"x": {"choices": ["a\x07"]}}, r"\[space\] x: the choice 'a\\x07' has characters"),
         (ranged(hgih=3), r"\[space\] x: unknown key 'hgih'; allowed are low, high, log, step"),
         ({"x": {"choices": ["a"], "low": 1}}, r"unknown key 'low'; allowed are choices, when"),
         ({"x": {"choices": []}}, r"\[space\] x: choices \(\[\]\) is not a list with at least"),
@@ -248,6 +256,50 @@ def test_steps_are_the_decimals_that_the_user_means():
     assert Float(1e-14, 3e-14, step=1e-14).values() == [1e-14, 2e-14, 3e-14]
     third = Float(1 / 3, 1.0, step=0.5)
     assert all(third.contains(value) for value in third.values())
+
+
+@pytest.mark.parametrize(
+    ("axis", "count"),
+    [
+        (Float(0.0, 1.0, step=1e-8), 10**8 + 1),
+        (Float(0.0, 1e9, step=1.0), 10**9 + 1),
+        (Int(0, 2**53), 2**53 + 1),
+        (Int(1, 10**9, log=True), 10**9),
+        (Int(0, 10**9, step=7), 10**9 // 7 + 1),
+    ],
+    ids=str,
+)
+def test_an_axis_of_many_values_is_never_written_out(axis, count):
+    assert axis.count == count
+    for index in (0, 1, count // 3, count - 2, count - 1):
+        value = axis.value_at(index)
+        assert axis.contains(value)
+        assert 0 <= axis.to_unit(value) <= 1
+        if axis.log is False and count < 2**52:
+            assert axis.from_unit(axis.to_unit(value)) == value
+    if axis.step is not None:
+        assert not axis.contains(axis.value_at(count // 3) + axis.step / 2)
+    assert axis.from_unit(0.0) == axis.low
+    assert axis.from_unit(1.0) == axis.value_at(count - 1)
+
+
+@given(st.one_of(stepped_axes(), int_axes(), choice_axes))
+def test_values_by_their_place(axis):
+    assert [axis.value_at(i) for i in range(axis.count)] == axis.values()
+
+
+def test_a_grid_of_many_values_is_refused_by_their_number():
+    space = parse_space({"x": {"low": 0.0, "high": 1e9, "step": 1.0}, "n": {"low": 0, "high": 9}})
+    with pytest.raises(DefinitionError, match="has 10000000010 combinations, more than the 100"):
+        grid.size(space, 100)
+
+
+def test_the_place_of_a_choice():
+    choice = Choice(("a", 1, True, 0.5))
+    assert [choice.index(value) for value in ("a", 1, 1.0, True, 0.5)] == [0, 1, 1, 2, 3]
+    for value in (False, "b", 0, None):
+        with pytest.raises(ValueError, match="is none of"):
+            choice.index(value)
 
 
 # Membership

@@ -1,0 +1,178 @@
+"""Studies on the screen: the list of all, and one with its stages and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from hpo.cli import hints, words
+from hpo.cli.console import out
+from hpo.space import Choice
+from hpo.study import Stage
+from hpo.summary import Summary
+from hpo.trial import Trial, TrialState
+
+WIDTH = 100
+"""Columns of a table where no terminal has a width."""
+
+FAILURES = 3
+"""Failed trials of a stage that are shown one by one."""
+
+
+def study_list(summaries: Sequence[Summary]) -> None:
+    """Print all studies of a database, a line each."""
+    rows = []
+    for summary in summaries:
+        top = summary.best()
+        counted = sum(summary.counts(stage).counted for stage in summary.stages)
+        budget = sum(stage.budget for stage in summary.stages)
+        rows.append(
+            (
+                str(summary.study.id),
+                summary.study.name,
+                str(len(summary.stages)),
+                f"{counted}" if counted == budget else f"{counted} of {budget}",
+                words.score(top.score) if top else "–",
+                f"{summary.study.created_at:%Y-%m-%d %H:%M} UTC",
+            )
+        )
+    _columns(("id", "name", "stages", "trials", "best", "started"), rows)
+
+
+def study(summary: Summary) -> None:
+    """Print a study: its stages with their ranges, and why each was made."""
+    shown = summary.study
+    facts = (
+        f" · seed {shown.definition.search.seed} · started {shown.created_at:%Y-%m-%d %H:%M} UTC"
+    )
+    if shown.definition.test is not None:
+        facts += " · test set: locked"
+    out.print(Text.assemble(f"study {shown.id} · ", (shown.name, "bold"), facts, "\n"))
+    names = list(dict.fromkeys(name for stage in summary.stages for name in stage.space))
+    bars = {name: [_stage_bar(summary, stage, name) for stage in summary.stages] for name in names}
+    facts_of_stages = []
+    for stage in summary.stages:
+        top = summary.best(stage)
+        branched = stage.parent not in (None, stage.number - 1)
+        facts_of_stages.append(
+            (
+                str(stage.number),
+                f"{stage.kind} of {stage.parent}" if branched else stage.kind,
+                stage.sampler,
+                _trials(summary, stage),
+                words.score(top.score) if top else "–",
+            )
+        )
+    titles = ("stage", "kind", "sampler", "trials", "best")
+    beside = [
+        (*f, *b) for f, b in zip(facts_of_stages, zip(*bars.values(), strict=True), strict=True)
+    ]
+    if _fits((*titles, *names), beside):
+        _columns((*titles, *names), beside)
+    else:
+        _columns(titles, facts_of_stages)
+        out.print()
+        _ranges_below(bars, [str(stage.number) for stage in summary.stages])
+    if any(not isinstance(axis, Choice) for axis in summary.stages[0].space.axes.values()):
+        out.print("\n░ range   █ where its five best trials lie", style="dim")
+    for stage in summary.stages:
+        if stage.evidence is None:
+            continue
+        out.print(f"\nstage {stage.number}, from stage {stage.parent}:")
+        for name, axis in stage.evidence["axes"].items():
+            out.print(f"  {name}: {axis['action']}, {axis['reason']}")
+
+
+def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
+    """Print why trials failed.
+
+    Args:
+        summary: The study.
+        storage: What the command was given.
+        whole: Whether to print the whole traceback of the first.
+    """
+    failed = [
+        t for stage in summary.stages for t in summary.of(stage) if t.state is TrialState.FAIL
+    ]
+    for stage in summary.stages:
+        here = [trial for trial in failed if trial.stage == stage.number]
+        if not here:
+            continue
+        out.print(f"\nstage {stage.number}, failed trials:")
+        for trial in here[:FAILURES]:
+            out.print(f"  trial {trial.number}: {_failure(trial)}")
+        if len(here) > FAILURES:
+            out.print(f"  … and {len(here) - FAILURES} more")
+    first = next((trial for trial in failed if trial.error), None)
+    if first is None or first.error is None:
+        return
+    if whole:
+        out.print(f"\nstage {first.stage}, trial {first.number}:\n{first.error.rstrip()}")
+    else:
+        command = f"hpo show {summary.study.id} --debug{hints.suffix(storage)}"
+        out.print(f"\nThe whole traceback of the first: {command}", soft_wrap=True)
+
+
+def _failure(trial: Trial) -> str:
+    if trial.error:
+        return words.last_line(trial.error)
+    if trial.reason == "lost":
+        return f"its worker died, {trial.attempt} time{'s' * (trial.attempt > 1)}"
+    return trial.reason or "no reason was stored"
+
+
+def _ranges_below(bars: Mapping[str, Sequence[str]], stages: Sequence[str]) -> None:
+    """Print the bars by parameter: a column per stage, or a line where there is no room."""
+    titles = ("parameter", *(f"stage {number}" for number in stages))
+    rows = [(name, *column) for name, column in bars.items()]
+    if _fits(titles, rows):
+        _columns(titles, rows)
+        return
+    cells = [(name, *c) for name, column in bars.items() for c in zip(stages, column, strict=True)]
+    _columns(("parameter", "stage", ""), cells)
+
+
+def _stage_bar(summary: Summary, stage: Stage, name: str) -> str:
+    if name not in stage.space:
+        return "–"
+    scale = [other.space[name] for other in summary.stages if name in other.space]
+    best = [trial.params for trial in summary.top(stage)]
+    return words.bar(stage.space[name], scale, words.extremes(stage.space, name, best))
+
+
+def _widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+
+
+def _fits(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    widths = _widths(titles, rows)
+    return sum(widths) + 3 * (len(widths) - 1) <= (out.width if out.is_terminal else WIDTH)
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, as wide as it needs to be also where no terminal has a width."""
+    widths = _widths(titles, rows)
+
+    def line(cells: Sequence[str]) -> str:
+        return "   ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
+
+    out.print(line(titles), style="dim")
+    for row in rows:
+        out.print(line(row))
+
+
+def _trials(summary: Summary, stage: Stage) -> str:
+    counts = summary.counts(stage)
+    diverged = sum(trial.diverged for trial in summary.of(stage))
+    notes = [
+        f"{count} {word}"
+        for count, word in (
+            (counts.open, "open"),
+            (counts.failed, "fail"),
+            (counts.pruned, "pruned"),
+            (diverged, "div."),
+        )
+        if count
+    ]
+    return f"{stage.budget}" + (f" ({', '.join(notes)})" if notes else "")

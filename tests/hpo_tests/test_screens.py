@@ -1,0 +1,266 @@
+"""What a person sees: text of others is shown and never obeyed, and commands can be pasted."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from objectives.files import X, place
+
+import hpo
+from hpo.cli import console, hints, tables, words
+from hpo.cli.group import hpo as command
+
+HPO = Path(sys.executable).with_name("hpo")
+URL = "sqlite:///my dir[/b]/h.db"
+
+NASTY = """
+def train(params, run):
+    print("\\x1b[31mred\\x1b[0m run:fire: [b]\\tend\\x1b]0;title\\x07")
+    print("10%\\r20%\\x9b2J")
+    if params["x"] < 1e-5:
+        raise RuntimeError("bad \\x1b[2J luck [/b]")
+    return params["x"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _home(home):
+    """Every test here has a folder of its own."""
+
+
+def run(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def done(*arguments):
+    result = run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+# Text of others
+
+
+def test_what_an_objective_prints_and_raises_cannot_steer_the_terminal(home):
+    place(home, "nasty:train", search={"trials": 20})
+    (home / "nasty.py").write_text(NASTY)
+    started = done("start", "my.toml")
+    shown = done("show", 1)
+    for text in (started.stdout, started.stderr, shown.stdout):
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+    assert re.search(r"  trial 0 │ red run:fire: \[b\]\s+end\n", started.stderr)
+    assert "  trial 0 │ 20%\n" in started.stderr
+    assert r"failed: RuntimeError: bad \x1b[2J luck [/b]" in started.stderr
+
+
+@pytest.mark.parametrize("name", ["a\\", "[/b]", "run:fire:", "[red]x[/red]"])
+def test_a_name_is_printed_as_it_is(home, name):
+    choices = [name.replace("\\", "\\\\"), "b"]  # as TOML writes it
+    place(home, space={"x": X, "kind": {"choices": choices}}, search={"trials": 30})
+    started = done("start", "my.toml", "--name", name)
+    assert f"{name} · stage 1 of study 1" in started.stderr
+    assert f"kind  {name} | b" in started.stderr
+    assert f" · {name} · " in done("show", 1).stdout
+    assert f" {name} " in done("list").stdout
+    assert done("narrow", 1, "--dry-run").stdout.startswith(f"{name} · narrowing")
+
+
+def test_an_error_cannot_steer_the_terminal(home):
+    path = place(home)
+    path.write_text('"k\\u001b[2J" = 1\n' + path.read_text())
+    told = run("start", "my.toml").stderr
+    assert "\x1b" not in told
+    assert r"k\x1b[2J" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain äπ✓ \u00a0\t\n", "plain äπ✓ \u00a0\t\n"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("a\rb\x07\x9b", r"a\rb\x07\x9b"),
+        ("\u202eevil", r"\u202eevil"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_printable(text, shown):
+    assert words.printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b(Btext\x1b7", "text"),
+        ("10%\r20%\r", "20%"),
+        ("\tkept \x00\x08tab", "\tkept tab"),
+        ("\x9b2Jtext", "text"),
+        ("\x1b", ""),
+    ],
+)
+def test_printed(line, shown):
+    assert words.printed(line) == shown
+
+
+def test_the_screens_take_text_as_it_is(capsys):
+    console.out.print("[bold]a[/bold] :fire: \x1b[2J")
+    assert capsys.readouterr().out == "[bold]a[/bold] :fire: \\x1b[2J\n"
+
+
+# The next command
+
+
+@pytest.fixture
+def elsewhere(home):
+    """A study of 12 trials in a database whose path needs quotes."""
+    Path("my dir[/b]").mkdir(parents=True)
+    place(home, search={"trials": 12})
+    return done("start", "my.toml", "--storage", URL)
+
+
+def pasted(text):
+    """Run the last command that a text names, as a shell would."""
+    line = re.findall(r"hpo (?:resume|narrow|show|start) .*", text)[-1]
+    return done(*shlex.split(line)[1:])
+
+
+def test_the_next_command_can_be_pasted(elsewhere):
+    assert f"Next: hpo resume 1 --trials 30 --storage '{URL}'\n" in elsewhere.stderr
+    assert f"hpo report 1, each with --storage '{URL}'" in elsewhere.stderr
+    pasted(elsewhere.stderr.partition("Look: ")[0])
+    assert hpo.show(1, storage=URL).stages[0].budget == 30
+
+
+def test_the_command_in_an_error_can_be_pasted(elsewhere):
+    refused = run("narrow", 1, "--storage", URL)
+    assert refused.exit_code == 1
+    assert f"Run: hpo resume --storage '{URL}' 1 --trials 30\n" in refused.stderr
+    pasted(refused.stderr)
+    assert hpo.show(1, storage=URL).stages[0].budget == 30
+
+
+def test_commands_in_a_sentence_are_completed():
+    url = "sqlite:///a b.db"
+    given = f" --storage '{url}'"
+    for sentence, told in {
+        "Run: hpo resume 1": f"Run: hpo resume{given} 1",
+        "Look with: hpo db check": f"Look with: hpo db check{given}",
+        "hpo start or hpo list": f"hpo start{given} or hpo list{given}",
+        "Fetch it with: hpo data fetch mnist": "Fetch it with: hpo data fetch mnist",
+        "hpo.db is a database of hpo (yes)": "hpo.db is a database of hpo (yes)",
+    }.items():
+        assert hints.completed(sentence, url) == told
+        assert hints.completed(sentence, None) == sentence
+
+
+def test_the_default_database_needs_no_option(monkeypatch):
+    assert hints.suffix("sqlite:///hpo.db") == ""
+    assert hints.suffix("postgresql://me:secret@host/db") == ""
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///other.db")
+    assert hints.suffix(None) == hints.suffix("sqlite:///other.db") == ""
+    assert hints.suffix("sqlite:///hpo.db") == " --storage sqlite:///hpo.db"
+
+
+# show
+
+
+def test_show_lists_failures(home):
+    place(home, "leaving", fixed={"how": "raise"}, search={"trials": 5})
+    run("start", "my.toml")
+    shown = done("show", 1).stdout
+    assert shown.count("RuntimeError: no luck with [bold]") == 3
+    assert "\nstage 1, failed trials:\n  trial 0: RuntimeError" in shown
+    assert "  … and 2 more\n" in shown
+    assert shown.endswith("The whole traceback of the first: hpo show 1 --debug\n")
+    whole = done("show", 1, "--debug").stdout
+    assert "stage 1, trial 0:\nTraceback (most recent call last):\n" in whole
+    assert 'tiny.py", line ' in whole
+
+
+def test_show_says_that_a_worker_died(home):
+    place(home, "leaving", fixed={"how": "_exit"}, search={"trials": 1, "max_attempts": 2})
+    run("start", "my.toml")
+    shown = done("show", 1).stdout
+    assert "  trial 0: its worker died, 2 times\n" in shown
+    assert "Traceback" not in done("show", 1, "--debug").stdout
+
+
+def test_a_study_without_failures_has_none(home):
+    place(home, search={"trials": 1})
+    done("start", "my.toml")
+    assert "fail" not in done("show", 1).stdout
+
+
+def test_a_narrow_terminal_keeps_the_bars_whole(home, monkeypatch, capsys):
+    place(home, search={"trials": 30})
+    done("start", "my.toml")
+    done("narrow", 1, "--trials", 3)
+    for width in (100, 60, 40):
+        monkeypatch.setattr(type(console.out), "is_terminal", True)
+        monkeypatch.setattr(type(console.out), "width", width)
+        tables.study(hpo.show(1))
+        shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+        assert len(re.findall(r"1e-06 [·░█]{10} 1e-02", shown)) == 1
+
+
+# narrow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Next sampler: tpe (the range shrank), 30 trials."),
+        (["--trials", 5], "Next sampler: tpe (the range shrank), 5 trials."),
+        (["--sampler", "qmc"], "Next sampler: qmc (as asked), 30 trials."),
+        (["--range", "x=1e-8:1e-2"], "Next sampler: random (the range grew), 30 trials."),
+    ],
+)
+def test_what_narrow_says_of_the_next_stage(home, arguments, sentence):
+    place(home, search={"trials": 30})
+    done("start", "my.toml")
+    shown = done("narrow", 1, "--dry-run", *arguments).stdout
+    assert sentence in shown
+    assert ("carried over" in shown) is ("Next sampler: tpe" in shown)
+    assert hpo.show(1).stages[0].number == len(hpo.show(1).stages)
+
+
+def test_another_sampler_on_the_same_ranges(home):
+    place(home, search={"trials": 30, "sampler": "tpe"})
+    done("start", "my.toml")
+    assert "no stage is made" in done("narrow", 1, "--dry-run").stdout
+    shown = done("narrow", 1, "--dry-run", "--sampler", "qmc").stdout
+    assert "Next sampler: qmc (as asked)" in shown
+    assert "no stage is made" not in shown
+
+
+# Limits of the options
+
+
+@pytest.mark.parametrize("words_", [["start"], ["narrow", "1"], ["resume", "1"]])
+def test_a_million_trials_at_most(words_):
+    refused = run(*words_, "--trials", 1_000_001)
+    assert refused.exit_code == 2
+    assert "a stage has at most 1,000,000 trials, not 1,000,001." in refused.stderr
+
+
+def test_a_range_of_hundreds_of_digits():
+    refused = run("narrow", 1, "--range", f"x=0:1{'0' * 400}")
+    assert refused.exit_code == 2
+    assert "is not two numbers" in refused.stderr
+
+
+def test_the_real_command_in_a_pipe_prints_no_escapes(home):
+    place(home, "nasty:train", search={"trials": 3})
+    (home / "nasty.py").write_text(NASTY)
+    started = subprocess.run(
+        [HPO, "start", "my.toml", "--json"], capture_output=True, text=True, timeout=60
+    )
+    assert json.loads(started.stdout)["study"]["name"] == "my"
+    assert "\x1b" not in started.stderr
