@@ -1,12 +1,14 @@
 # make start   a virtual environment, the installation, and a first study on digits
 # make test    lint, types and tests, in the same environment
+# make soak    the fault tests at nightly size: an hour of kills, pauses and full disks
+# make bench   the benchmarks; each prints a table of ratios
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: start install test lint clean
+.PHONY: start install test soak bench lint clean
 
 start: install
 	$(BIN)/hpo start --sampler random
@@ -14,8 +16,15 @@ start: install
 
 install: $(VENV)/installed
 
+# Two processes: the fault tests mostly wait for theirs to die.
 test: $(VENV)/installed-for-tests lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+soak: $(VENV)/installed-for-tests
+	$(BIN)/python -m pytest --soak tests/fault_tests
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/storage.py
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check

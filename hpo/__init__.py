@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from hpo.objective import Diverged, Pruned, Run
     from hpo.reports.figures import plot
     from hpo.reports.frames import curves, report
+    from hpo.rerun import replay
     from hpo.service import best, decide, narrow, resume, show, start
     from hpo.store.optuna_storage import Storage
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Definition": "hpo.definition",
@@ -28,6 +29,7 @@ _HOME = {
     "load_definition": "hpo.definition",
     "narrow": "hpo.service",
     "plot": "hpo.reports.figures",
+    "replay": "hpo.rerun",
     "report": "hpo.reports.frames",
     "resume": "hpo.service",
     "show": "hpo.service",
@@ -47,6 +49,7 @@ __all__ = [
     "load_definition",
     "narrow",
     "plot",
+    "replay",
     "report",
     "resume",
     "show",

@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna_dashboard
 
 from hpo.errors import UsageError
-from hpo.service import storage_url
+from hpo.launch import storage_url
 from hpo.store.optuna_storage import Storage
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, ValidationError
 
 from hpo.definition_errors import sentence
 from hpo.errors import DefinitionError
-from hpo.space import Choice, Int, Space, check_number, is_number, parse_space
+from hpo.space import Choice, Int, Space, is_number
+from hpo.space_parsing import check_number, parse_space
 
 Direction = Literal["maximize", "minimize"]
 SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
@@ -38,7 +39,12 @@ class Search(BaseModel):
         seed: Seed of everything random in the study.
         seeds: Replicates of each setting, each with a seed that all settings share.
         timeout: Seconds after which a run of the stage stops; the stage stays open.
+        trial_timeout: Seconds after which a trial is stopped and counts as failed.
+        trial_memory: Bytes of memory at which a trial is stopped and counts as failed; a file may
+            write "2GB".
         max_attempts: How often a trial is begun whose worker keeps dying.
+        durability: Whether a result that was stored survives, beside the death of any process,
+            a power cut: "normal" or "full".
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -48,7 +54,10 @@ class Search(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**63 - 1)  # what a database holds
     seeds: int = Field(default=1, ge=1)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    trial_timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    trial_memory: ByteSize | None = Field(default=None, gt=0)
     max_attempts: int = Field(default=3, ge=1)
+    durability: Literal["normal", "full"] = "normal"
 
 
 _DEFAULT_SEARCH = Search()

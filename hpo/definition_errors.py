@@ -55,6 +55,8 @@ def sentence(
             return f"{where} ({given!r}) is not a number"
         case "string_too_short":
             return f"{where} ({given!r}) is empty"
+        case "byte_size" | "byte_size_unit":
+            return f'{where}: {given!r} is not a size such as "2GB", "500 MiB" or 2000000000'
         case "string_type":
             return f"{where} ({given!r}) is not a string"
         case _:

@@ -94,17 +94,18 @@ def propose(
         all_stages = studies.study_stages(connection, study)
         number = from_stage if from_stage is not None else all_stages[-1].number
         stage = studies.find_stage(connection, study, number)
+        studies.refuse_deleted([stage])
         lineage = [stage, *studies.lineage(all_stages, stage)]
         found = [stage_trials(connection, each) for each in lineage]
     definition = study.definition
-    counted = sum(trial.state.counted for trial in found[0])
+    seen = evidence(lineage, found)
     if stage.open:
-        _refuse_open(study, stage, counted)
+        _refuse_open(study, stage, stage == all_stages[-1], found[0], seen)
     limits = {**narrowing.default_limits(definition.space), **(definition.limits or {})}
     try:
         decision = narrowing.decide(
             stage.space,
-            evidence(lineage, found),
+            seen,
             direction=definition.direction,
             limits=limits,
             uniform=stage.sampler in sampling.UNIFORM,
@@ -114,13 +115,12 @@ def propose(
         )
     except NotEnoughTrials as error:
         hint = f"Run: hpo resume {study.id} --trials {_grown(stage, error.needed - error.given)}"
-        if stage.sampler == "grid" or stage.number != all_stages[-1].number:
-            # Only the last stage's budget can grow, and a grid has no more points.
+        if not _can_grow(stage, stage == all_stages[-1]):
             hint = (
                 "Set its next ranges by hand: "
                 f"hpo narrow {study.id} --from-stage {stage.number} --range NAME=LOW:HIGH"
             )
-        raise StateError(f"{_too_few(stage, error, counted)}. {hint}") from None
+        raise StateError(f"{_too_few(study, stage, found[0], seen)}. {hint}") from None
     kind = "manual" if ranges else "narrow"
     if not ranges and any(axis.action == "widen" for axis in decision.axes.values()):
         kind = "widen"
@@ -167,39 +167,57 @@ def next_command(summary: Summary, stage: Stage) -> str:
         return f"best {study.id}"
     lineage = [stage, *studies.lineage(summary.stages, stage)]
     seen = evidence(lineage, [summary.of(each) for each in lineage])
-    direction = study.definition.direction
-    missing = narrowing.needed(stage.space) - narrowing.usable(
-        stage.space, seen, direction, replicates=stage.seeds
-    )
-    if missing > 0 and stage.sampler != "grid" and stage == summary.last:
+    missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
+    if missing <= 0:
+        return f"narrow {study.id}"
+    if _can_grow(stage, last=stage == summary.last):
         return f"resume {study.id} --trials {_grown(stage, missing)}"
-    return f"narrow {study.id}"
+    return f"best {study.id}"
 
 
-def _refuse_open(study: Study, stage: Stage, counted: int) -> None:
-    needed = narrowing.needed(stage.space)
-    if counted < needed * stage.seeds:
-        parameters = narrowing.parameters(stage.space)
-        error = NotEnoughTrials(counted // stage.seeds, needed, parameters)
-        more = needed * stage.seeds
-        budget = f" --trials {more}" if stage.budget < more else ""
-        told = _too_few(stage, error, counted)
-        raise StateError(f"{told}. Run: hpo resume {study.id}{budget}")
-    raise StateError(
-        f"stage {stage.number} is open: {stage.budget - counted} of its {stage.budget} trials are "
-        f"not counted yet. Run: hpo resume {study.id}"
-    )
+def _refuse_open(
+    study: Study, stage: Stage, last: bool, own: Sequence[Trial], seen: Sequence[Trial]
+) -> None:
+    """Raise for an open stage, with the command after which it can be narrowed."""
+    counted = [trial for trial in own if trial.state.counted]
+    missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
+    if missing <= 0 or stage.sampler not in sampling.UNIFORM:
+        raise StateError(
+            f"stage {stage.number} is open: {stage.budget - len(counted)} of its {stage.budget} "
+            f"trials are not counted yet. Run: hpo resume {study.id}"
+        )
+    begun = {trial.number // stage.seeds for trial in counted}
+    missing -= stage.budget // stage.seeds - len(begun)  # the settings that are to come anyway
+    budget = ""
+    if missing > 0 and _can_grow(stage, last):
+        budget = f" --trials {_grown(stage, missing)}"
+    raise StateError(f"{_too_few(study, stage, own, seen)}. Run: hpo resume {study.id}{budget}")
 
 
-def _too_few(stage: Stage, error: NotEnoughTrials, counted: int) -> str:
+def _too_few(study: Study, stage: Stage, own: Sequence[Trial], seen: Sequence[Trial]) -> str:
     """Return the sentence about missing evidence, in trials also where settings are counted."""
-    with_value = error.given * stage.seeds
-    some = f", {with_value} with a value" if with_value < counted - counted % stage.seeds else ""
-    plural = "s" * (error.parameters != 1)
+    counted = sum(trial.state.counted for trial in own)
+    with_value, of_all = (_usable(study, stage, each) * stage.seeds for each in (own, seen))
+    some = ""
+    if of_all > with_value:
+        some = f", {of_all} with those of earlier stages"
+    elif with_value < counted - counted % stage.seeds:
+        some = f", {with_value} with a value"
+    parameters = narrowing.parameters(stage.space)
     return (
-        f"stage {stage.number} has {counted} counted trials{some}; narrowing {error.parameters} "
-        f"parameter{plural} needs {error.needed * stage.seeds}"
+        f"stage {stage.number} has {counted} counted trials{some}; narrowing {parameters} "
+        f"parameter{'s' * (parameters != 1)} needs {narrowing.needed(stage.space) * stage.seeds}"
     )
+
+
+def _usable(study: Study, stage: Stage, trials: Sequence[Trial]) -> int:
+    direction = study.definition.direction
+    return narrowing.usable(stage.space, trials, direction, replicates=stage.seeds)
+
+
+def _can_grow(stage: Stage, last: bool) -> bool:
+    """Return whether `resume --trials` can raise its budget: a grid has no more points."""
+    return last and stage.sampler != "grid"
 
 
 def _grown(stage: Stage, missing: int) -> int:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from hpo.definition import Definition
@@ -19,6 +19,12 @@ from hpo.errors import ObjectiveError
 from hpo.objective import Description
 
 Message = dict[str, Any]
+
+LARGEST_CHUNK = 2**20
+"""So many bytes of messages are received at a time."""
+
+LONGEST_LINE = 65536
+"""What an objective prints without an end is shown in pieces of this many bytes."""
 
 _ONE_THREAD = dict.fromkeys(
     (
@@ -52,15 +58,16 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                bufsize=0,  # what was read ahead would not wake `wait`
                 pass_fds=[theirs.fileno()],
                 process_group=0,
                 env={**os.environ, **_ONE_THREAD},
             )
-        self.connection = Connection(ours.detach())
+        self.connection = ours
         assert self.process.stdout is not None
         self.output = self.process.stdout
         os.set_blocking(self.output.fileno(), False)
-        self._half_line = b""
+        self._half_line = self._half_message = b""
         self.ready = False
         self.send(
             {
@@ -76,20 +83,37 @@ class Worker:
     def send(self, message: Message) -> None:
         """Send a message; a dead worker is noticed when its answer is awaited."""
         try:
-            self.connection.send_bytes(json.dumps(message).encode())
+            self.connection.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
             self.process.kill()
 
-    def receive(self) -> Message | None:
-        """Return the next message, or None if the worker has died."""
+    def receive(self) -> list[Message] | None:
+        """Return the messages that have arrived, or None if the worker has died.
+
+        The rest of one is not waited for: its sender may have been stopped in the middle.
+        """
         try:
-            message: Message = json.loads(self.connection.recv_bytes())
-        except (EOFError, OSError):
+            chunk = self.connection.recv(LARGEST_CHUNK, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except OSError:
+            chunk = b""
+        if not chunk:
             self.stop()
             return None
-        if message["say"] == "ready":
-            self.ready = True
-        return message
+        *whole, self._half_message = (self._half_message + chunk).split(b"\n")
+        try:
+            messages: list[Message] = [json.loads(each) for each in whole]
+        except ValueError:  # the objective wrote into our socket
+            self.stop()
+            return None
+        self.ready = self.ready or any(message["say"] == "ready" for message in messages)
+        return messages
+
+    @property
+    def speaks(self) -> bool:
+        """Whether something has arrived that was not received yet."""
+        return bool(wait([self.connection], 0))
 
     @property
     def died(self) -> bool:
@@ -97,21 +121,36 @@ class Worker:
 
         A child that the objective forked may still hold the socket open, so its end is no sign.
         """
-        return self.process.poll() is not None and not self.connection.poll()
+        return self.process.poll() is not None and not self.speaks
+
+    def memory(self) -> int:
+        """Return the resident memory of the process and of what it has started, in bytes."""
+        import psutil
+
+        total = 0
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.process.pid)
+            for each in (process, *process.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    total += each.memory_info().rss
+        return total
 
     def lines(self, *, last: bool = False) -> list[str]:
-        """Return the lines that it has printed since the last call.
+        """Return the next lines that it has printed: what the pipe holds, and not more.
+
+        Who prints faster than we read must neither fill our memory nor keep us from all else.
 
         Args:
             last: Whether nothing more will come, so that half a line is one too.
         """
-        printed = self._half_line
-        while chunk := self.output.read(65536):
-            printed += chunk
-        *whole, self._half_line = printed.split(b"\n")
+        lines: list[bytes] = []
+        if chunk := self.output.read(LONGEST_LINE):
+            *lines, self._half_line = (self._half_line + chunk).split(b"\n")
+            if len(self._half_line) >= LONGEST_LINE:
+                lines, self._half_line = [*lines, self._half_line], b""
         if last and self._half_line:
-            whole, self._half_line = [*whole, self._half_line], b""
-        return [line.decode(errors="replace") for line in whole]
+            lines, self._half_line = [*lines, self._half_line], b""
+        return [line.decode(errors="replace") for line in lines]
 
     def stop(self) -> None:
         """End the process now, and what it has started."""
@@ -153,17 +192,27 @@ class Pool:
         Raises:
             ObjectiveError: The objective cannot be imported, or `describe` raised.
         """
-        self.workers[0].send({"do": "describe", "fixed": dict(fixed)})
+        question = {"do": "describe", "fixed": dict(fixed)}
+        asked = self.workers[0]
+        asked.send(question)
+        deaths = 0
         while True:
-            for _, event in self.events(1.0):
+            for worker, event in self.events(1.0):
                 match event:
                     case list():
                         for line in event:
                             printed(None, line)
                     case None:
-                        raise ObjectiveError(
-                            f"a worker died while it imported {self._definition.objective}"
-                        )
+                        deaths += 1
+                        if deaths >= self._definition.search.max_attempts:
+                            raise ObjectiveError(
+                                f"{deaths} workers in a row died while they imported "
+                                f"{self._definition.objective}"
+                            )
+                        new = self.replace(worker)
+                        if worker is asked:
+                            asked = new
+                            asked.send(question)
                     case {"say": "broken"}:
                         raise ObjectiveError(event["error"]) from Exception(event["traceback"])
                     case {"say": "described"}:
@@ -203,11 +252,13 @@ class Pool:
                     yield worker, lines
             else:
                 silent = False
-                message = worker.receive()
-                # What was printed before the message belongs to the trial that it is about.
-                if printed := worker.lines(last=message is None):
-                    yield worker, printed
-                yield worker, message
+                received = worker.receive()
+                for message in [None] if received is None else received:
+                    # What was printed before it belongs to the trial that it is about.
+                    ended = message is None or message["say"] == "done"
+                    if printed := worker.lines(last=ended):
+                        yield worker, printed
+                    yield worker, message
         for worker in list(self.workers):
             if worker.died:
                 silent = False

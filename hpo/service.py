@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hpo import catalog, narrowing, next_stage, sampling
 from hpo.definition import MOST_TRIALS, Definition, check_name, load_definition
-from hpo.errors import ObjectiveError, StateError, UsageError
+from hpo.errors import StateError, UsageError
+from hpo.launch import (
+    check_data,
+    describe,
+    environment,
+    limited,
+    open_database,
+    open_study,
+    runnable,
+    storage_url,
+    worker_count,
+)
 from hpo.narrowing import Rule
 from hpo.next_stage import Proposal
-from hpo.objective import Description
 from hpo.pool import Pool
 from hpo.store import migrations, studies
-from hpo.store.engine import DEFAULT_URL, Connection, Engine, open_engine, reading, writing
+from hpo.store.engine import Connection, Engine, opened, reading, writing
+from hpo.store.reconcile import reconcile
 from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
 from hpo.summary import Best, Summary
 from hpo.supervisor import Supervisor
-from hpo.watcher import Silent, Watcher
-
-STORAGE_VARIABLE = "HPO_STORAGE"
-
-
-def storage_url(url: str | None) -> str:
-    """Return the database to use: the given one, else `HPO_STORAGE`, else `hpo.db` here."""
-    return url or os.environ.get(STORAGE_VARIABLE) or DEFAULT_URL
+from hpo.watcher import Watcher
 
 
 def configure(
@@ -72,6 +73,8 @@ def start(
     trials: int | None = None,
     seed: int | None = None,
     timeout: float | None = None,
+    trial_timeout: float | None = None,
+    trial_memory: int | str | None = None,
     stages: int = 1,
     workers: int | None = None,
     quick: bool = False,
@@ -88,6 +91,8 @@ def start(
         trials: Trials per stage.
         seed: Seed of everything random.
         timeout: Seconds after which a stage is left open; not a part of the study.
+        trial_timeout: Seconds after which a trial is stopped and counts as failed.
+        trial_memory: Bytes, or a size such as "2GB", at which a trial is stopped, likewise.
         stages: Number of stages; each after the first is narrowed from the one before.
         workers: Number of worker processes; default the usable cores.
         quick: Whether the definition's `[quick]` table applies.
@@ -107,8 +112,11 @@ def start(
         sampler=sampler,
         trials=trials,
         seed=seed,
+        trial_timeout=trial_timeout,
+        trial_memory=trial_memory,
     )
-    limit = _time_limit(configured, timeout)
+    if timeout is not None:
+        configured.searching(timeout=timeout)  # raises before anything is created
     if stages < 1:
         raise UsageError(f"--stages {stages}: at least one stage is needed")
     search = configured.search
@@ -120,22 +128,25 @@ def start(
             f"stage would have {used * search.seeds}. Give it more: "
             f"--trials {needed * search.seeds}"
         )
-    url, watcher = storage_url(storage), watcher or Silent()
+    url, watcher = storage_url(storage), watcher or Watcher()
     if name is not None:
         check_name(name)
-    with Pool(configured, _worker_count(workers, used * search.seeds)) as pool:
+    with (
+        Pool(configured, worker_count(workers, used * search.seeds)) as pool,
         # The workers are importing the objective while the database is opened.
-        engine = open_engine(url, "create")
-        description = _describe(pool, configured, watcher)
+        opened(url, "create", search.durability) as engine,
+    ):
+        description = describe(pool, configured, watcher)
         migrations.prepare(engine)
         with writing(engine) as connection:
             free = studies.free_name(connection, name or configured.name)
             if name is not None and free != name:
                 raise StateError(
-                    f"there is a study called {name} already. Go on with it: hpo resume {name}   "
+                    f"there is a study called {name!r} already. Go on with it: "
+                    f"hpo resume {studies.find_study(connection, name).id}   "
                     "or choose another --name"
                 )
-            study = studies.create_study(connection, configured, free, description, _environment())
+            study = studies.create_study(connection, configured, free, description, environment())
             stage = studies.create_stage(
                 connection,
                 study,
@@ -147,7 +158,8 @@ def start(
                 budget=used * search.seeds,
                 seeds=search.seeds,
             )
-        ended = _run(engine, study, stage, pool, watcher, limit)
+        this_run = limited(study, timeout=timeout)
+        ended = _run(engine, this_run, stage, pool, watcher)
         stopped = None
         while ended is Ended.FINISHED and stage.number < stages and stopped is None:
             try:
@@ -158,8 +170,8 @@ def start(
             stopped = found.nothing_to_do
             if stopped is None:
                 stage = next_stage.create(engine, found)
-                ended = _run(engine, study, stage, pool, watcher, limit)
-    return _summary(engine, study, ended, stopped)
+                ended = _run(engine, this_run, stage, pool, watcher)
+        return _summary(engine, study, ended, stopped)
 
 
 def decide(
@@ -204,6 +216,8 @@ def narrow(
     sampler: str | None = None,
     trials: int | None = None,
     timeout: float | None = None,
+    trial_timeout: float | None = None,
+    trial_memory: int | str | None = None,
     workers: int | None = None,
     watcher: Watcher | None = None,
     announce: Callable[[Proposal], None] | None = None,
@@ -220,6 +234,8 @@ def narrow(
         sampler: Sampler of the new stage; default what suits the decision.
         trials: Budget of the new stage; default its parent's.
         timeout: Seconds after which the stage is left open.
+        trial_timeout: Seconds after which a trial of this run is stopped and counts as failed.
+        trial_memory: Bytes, or a size such as "2GB", at which it is stopped, likewise.
         workers: Number of worker processes; default the usable cores.
         watcher: Is told what happens.
         announce: Is told the decision before it is carried out.
@@ -230,22 +246,23 @@ def narrow(
     Raises:
         StateError: The stage is open, or has too few trials.
     """
-    engine = _open(storage, "write")
-    found = _runnable(engine, study)
-    rule = Rule(top, widen)
-    decided = next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
-    if announce is not None:
-        announce(decided)
-    stopped = decided.nothing_to_do
-    if stopped is not None:
-        return _summary(engine, found, None, stopped)
-    watcher = watcher or Silent()
-    limit = _time_limit(found.definition, timeout)
-    with Pool(found.definition, _worker_count(workers, decided.budget)) as pool:
-        _check_data(pool, found, watcher)
-        stage = next_stage.create(engine, decided)
-        ended = _run(engine, found, stage, pool, watcher, limit)
-    return _summary(engine, found, ended, None)
+    with runnable(study, storage) as (engine, found):
+        this_run = limited(
+            found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
+        )
+        rule = Rule(top, widen)
+        decided = next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
+        if announce is not None:
+            announce(decided)
+        stopped = decided.nothing_to_do
+        if stopped is not None:
+            return _summary(engine, found, None, stopped)
+        watcher = watcher or Watcher()
+        with Pool(found.definition, worker_count(workers, decided.budget)) as pool:
+            check_data(pool, found, watcher)
+            stage = next_stage.create(engine, decided)
+            ended = _run(engine, this_run, stage, pool, watcher)
+        return _summary(engine, found, ended, None)
 
 
 def resume(
@@ -254,6 +271,8 @@ def resume(
     storage: str | None = None,
     trials: int | None = None,
     timeout: float | None = None,
+    trial_timeout: float | None = None,
+    trial_memory: int | str | None = None,
     workers: int | None = None,
     watcher: Watcher | None = None,
 ) -> Summary:
@@ -264,36 +283,42 @@ def resume(
         storage: URL of the database.
         trials: New budget of the last stage; it can only grow.
         timeout: Seconds after which a stage is left open.
+        trial_timeout: Seconds after which a trial of this run is stopped and counts as failed.
+        trial_memory: Bytes, or a size such as "2GB", at which it is stopped, likewise.
         workers: Number of worker processes; default the usable cores.
         watcher: Is told what happens.
 
     Raises:
         StateError: The budget would shrink, or the sampler has no more settings.
     """
-    engine = _open(storage, "write")
-    found = _runnable(engine, study)
-    with reading(engine) as connection:
-        before = studies.study_stages(connection, found)
-    limit = _time_limit(found.definition, timeout)
-
-    def open_stages() -> list[Stage]:
+    with runnable(study, storage) as (engine, found):
+        this_run = limited(
+            found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
+        )
         with writing(engine) as connection:
-            if trials is not None:
-                _raise_budget(connection, found, trials)
-            return [stage for stage in studies.study_stages(connection, found) if stage.open]
+            for stage in studies.study_stages(connection, found):
+                reconcile(connection, stage, found.definition.metric)
+            before = studies.study_stages(connection, found)
+            studies.refuse_deleted([*(stage for stage in before if stage.open), before[-1]])
 
-    if not any(stage.open for stage in before) and (trials or 0) <= before[-1].budget:
-        open_stages()  # refuses a budget that shrinks
-        return _summary(engine, found, None, None)
-    ended, watcher = None, watcher or Silent()
-    most = max(trials or 0, *(stage.budget for stage in before))
-    with Pool(found.definition, _worker_count(workers, most)) as pool:
-        _check_data(pool, found, watcher)
-        for stage in open_stages():
-            ended = _run(engine, found, stage, pool, watcher, limit)
-            if ended is not Ended.FINISHED:
-                break
-    return _summary(engine, found, ended, None)
+        def open_stages() -> list[Stage]:
+            with writing(engine) as connection:
+                if trials is not None:
+                    _raise_budget(connection, found, trials)
+                return [stage for stage in studies.study_stages(connection, found) if stage.open]
+
+        if not any(stage.open for stage in before) and (trials or 0) <= before[-1].budget:
+            open_stages()  # refuses a budget that shrinks
+            return _summary(engine, found, None, None)
+        ended, watcher = None, watcher or Watcher()
+        most = max(trials or 0, *(stage.budget for stage in before))
+        with Pool(found.definition, worker_count(workers, most)) as pool:
+            check_data(pool, found, watcher)
+            for stage in open_stages():
+                ended = _run(engine, this_run, stage, pool, watcher)
+                if ended is not Ended.FINISHED:
+                    break
+        return _summary(engine, found, ended, None)
 
 
 def show(study: str | int, *, storage: str | None = None) -> Summary:
@@ -308,17 +333,10 @@ def best(study: str | int, *, storage: str | None = None) -> Best | None:
 
 def list_studies(*, storage: str | None = None) -> list[Summary]:
     """Return all studies of a database."""
-    engine = _open(storage, "read")
+    engine = open_database(storage, "read")
     with reading(engine) as connection:
         found = studies.all_studies(connection)
     return [_summary(engine, study, None, None) for study in found]
-
-
-def open_study(study: str | int, storage: str | None) -> tuple[Engine, Study]:
-    """Open a database for reading and find a study in it."""
-    engine = _open(storage, "read")
-    with reading(engine) as connection:
-        return engine, studies.find_study(connection, study)
 
 
 def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
@@ -333,19 +351,6 @@ def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
     )
 
 
-def _runnable(engine: Engine, study: str | int) -> Study:
-    """Return a study whose objective is looked for where it is now.
-
-    If the folder of its definition was moved since, that is the working directory.
-    """
-    with reading(engine) as connection:
-        found = studies.find_study(connection, study)
-    folder = found.definition.folder
-    if folder is not None and not Path(folder).is_dir():
-        return replace(found, definition=replace(found.definition, folder=str(Path.cwd())))
-    return found
-
-
 def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
     last = studies.study_stages(connection, study)[-1]
     if trials % last.seeds or trials > MOST_TRIALS:
@@ -353,9 +358,12 @@ def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
             f"--trials {trials} is not a multiple of seeds ({last.seeds}) up to {MOST_TRIALS:,}"
         )
     if last.sampler == "grid" and trials != last.budget:
+        hint = f"Set the next ranges by hand: hpo narrow {study.id} --range NAME=LOW:HIGH"
+        if last.open:
+            hint = f"Finish it: hpo resume {study.id}"
         raise StateError(
             f"stage {last.number} is a grid of {last.budget} trials, which has no more points. "
-            f"Run another stage: hpo narrow {study.id}"
+            f"{hint}"
         )
     studies.raise_budget(connection, study, last, trials)
 
@@ -366,41 +374,10 @@ def _run(
     stage: Stage,
     pool: Pool,
     watcher: Watcher,
-    timeout: float | None,
 ) -> Ended:
     with reading(engine) as connection:
         ancestors = studies.lineage(studies.study_stages(connection, study), stage)
-    return Supervisor(engine, study, stage, ancestors, pool, watcher).run(timeout)
-
-
-def _describe(pool: Pool, definition: Definition, watcher: Watcher) -> Description | None:
-    """Return what the definition's `describe` says, if it says what it must."""
-    said = pool.describe(definition.fixed or {}, watcher.printed)
-    if definition.describe is None:
-        return None
-    sizes = {"train": 0, "validation": 1, "test": 0, "classes": 2}
-
-    def holds(key: str, least: int) -> bool:
-        size = said.get(key) if isinstance(said, dict) else None
-        return isinstance(size, int) and not isinstance(size, bool) and size >= least
-
-    if not all(holds(*size) for size in sizes.items()) or "fingerprint" not in (said or {}):
-        raise ObjectiveError(
-            f"describe = {definition.describe!r} returned {said!r}; it must return the whole "
-            "numbers train, validation (1 or more), test and classes (2 or more), and a fingerprint"
-        )
-    return said
-
-
-def _check_data(pool: Pool, study: Study, watcher: Watcher) -> None:
-    """Make sure that a later stage sees the data that the first one saw."""
-    now = _describe(pool, study.definition, watcher)
-    then = study.description
-    if now != then:
-        raise StateError(
-            f"the data changed since study {study.id} was started: it was {then}, it is {now}. "
-            "Results would not compare. Start a new study: hpo start"
-        )
+    return Supervisor(engine, study, stage, ancestors, pool, watcher).run()
 
 
 def _summary(engine: Engine, study: Study, ended: Ended | None, stopped: str | None) -> Summary:
@@ -408,34 +385,3 @@ def _summary(engine: Engine, study: Study, ended: Ended | None, stopped: str | N
         found = studies.study_stages(connection, study)
         trials = [stage_trials(connection, stage) for stage in found]
     return Summary(study, found, trials, ended, stopped)
-
-
-def _open(storage: str | None, mode: Any) -> Engine:
-    engine = open_engine(storage_url(storage), mode)
-    migrations.check(engine)
-    return engine
-
-
-def _time_limit(definition: Definition, timeout: float | None) -> float | None:
-    """Return the limit of this run: the caller's, which no other run has, or the definition's."""
-    if timeout is None:
-        return definition.search.timeout
-    return definition.searching(timeout=timeout).search.timeout
-
-
-def _worker_count(workers: int | None, budget: int) -> int:
-    """Return how many workers to start: the wanted, else the cores; not more than trials."""
-    if workers is None:
-        linux = hasattr(os, "sched_getaffinity")
-        workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
-    if workers < 1:
-        raise UsageError(f"--workers {workers}: at least one is needed")
-    return min(workers, budget)
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: version(name) for name in ("hpo-service", "numpy", "optuna", "scipy")},
-    }

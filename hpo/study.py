@@ -55,6 +55,7 @@ class Stage:
         seeds: Replicates of each setting.
         created_at: When it was made.
         finished_at: When its last slot was counted, None while it is open.
+        deleted: Whether its Optuna study was deleted, and with it parameters and scores.
     """
 
     id: int
@@ -70,6 +71,7 @@ class Stage:
     seeds: int
     created_at: datetime
     finished_at: datetime | None
+    deleted: bool = False
 
     @property
     def open(self) -> bool:

@@ -19,8 +19,10 @@ from hpo import sampling
 from hpo.errors import DatabaseError, HpoError, ObjectiveError, SlotTakenOver
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
+from hpo.store import lease
+from hpo.store.attempt import Claim, Outcome, Step
 from hpo.store.engine import Engine, identity, reading
-from hpo.store.ledger import Claim, Ledger, Outcome, Step
+from hpo.store.ledger import Ledger
 from hpo.store.studies import find_stage
 from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
@@ -31,16 +33,17 @@ RECORD_EVERY_S = 1.0
 """Reported steps wait this long at most before they are visible in the database."""
 
 POLL_S = 0.2
-"""How often signals, the time limit and other supervisors are looked at."""
+"""How often signals, limits and other supervisors are looked at."""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
 class _Running:
-    """A claimed slot and the worker that computes it."""
+    """A claimed slot and what is known of the worker that computes it."""
 
     claim: Claim
-    params: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: int
     steps: list[Step] = field(default_factory=list)
     reported: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -70,6 +73,7 @@ class Supervisor:
         self._engine = engine
         self._study = study
         self._stage = stage
+        self._search = study.definition.search
         self._ancestors = ancestors
         self._pool = pool
         self._watcher = watcher
@@ -78,43 +82,33 @@ class Supervisor:
         self._signals: list[int] = []
         self._metric_missed = False
         self._stillborn = 0
+        self._file = identity(engine)
+        self._recorded = self._beaten = time.monotonic()
+        self._stopping = self._waiting = False
 
-    def run(self, timeout: float | None = None) -> Ended:
+    def run(self) -> Ended:
         """Run the stage until it is finished, the time is over, or a signal arrives.
 
-        Args:
-            timeout: Seconds after which no trial is begun and running ones are given back.
+        After the definition's `timeout` no trial is begun and the running ones are given back.
         """
+        timeout = self._search.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        recorded, announced = time.monotonic(), False
         with reading(self._engine) as connection:
             known = stage_trials(connection, self._stage)
-        file = identity(self._engine)
         self._watcher.stage_began(self._study, self._stage, known, len(self._pool.workers))
-        self._ledger.recover()
         with self._listening():
             try:
-                while True:
-                    if ended := self._stop_asked(deadline):
-                        return ended
+                while (ended := self._stop_asked(deadline)) is None:
                     if not self._signals:
                         self._employ()
-                    if not self._running:
-                        self._check_file(file)
-                        if self._signals:
-                            return Ended.INTERRUPTED
-                        if self._finished():
-                            return Ended.FINISHED
-                        self._ledger.recover()  # another supervisor holds the rest: is it alive?
+                    if not self._running and (ended := self._idle()):
+                        break
                     for worker, event in self._pool.events(POLL_S):
                         self._handle(worker, event)
-                    if self._signals and not announced:
-                        announced = True
-                        self._watcher.stopping()
-                    if time.monotonic() - recorded > RECORD_EVERY_S:
-                        self._check_file(file)
-                        self._record_steps()
-                        recorded = time.monotonic()
+                    self._enforce_limits()
+                    if time.monotonic() - self._recorded > RECORD_EVERY_S:
+                        self._beat()
+                return ended
             finally:
                 self._give_back()
                 self._ledger.close()
@@ -123,21 +117,38 @@ class Supervisor:
     def _employ(self) -> None:
         """Give each idle worker the next open slot."""
         for worker in self._pool.workers:
-            if worker in self._running or not worker.ready:
-                continue
-            claim = self._ledger.claim()
-            if claim is None:
+            if self._signals:
                 return
-            # Noted before anything can fail, so that the slot is given back if something does.
-            running = self._running[worker] = _Running(claim)
-            unit = claim.slot if self._stage.seeds == 1 else claim.slot % self._stage.seeds
-            search = self._study.definition.search
-            running.seed = sampling.run_seed(search.seed, self._stage.number, unit)
-            drawn = claim.params if claim.params is not None else self._draw(claim.slot)
-            running.params = self._ledger.sampled(claim, drawn, running.seed)
-            fixed = self._study.definition.fixed or {}
-            params = {**fixed, **running.params}
-            worker.send({"do": "run", "params": params, "seed": running.seed})
+            if worker.ready and worker not in self._running:
+                running = self._claim()
+                if running is None:
+                    return
+                self._running[worker] = running
+                fixed = self._study.definition.fixed or {}
+                params = {**fixed, **running.claim.params}
+                worker.send({"do": "run", "params": params, "seed": running.seed})
+
+    def _claim(self) -> _Running | None:
+        """Take the next open slot; None if there is none."""
+        while opening := self._ledger.next_open():
+            unit = opening.slot % self._stage.seeds if self._stage.seeds > 1 else opening.slot
+            seed = sampling.run_seed(self._search.seed, self._stage.number, unit)
+            params = self._draw(opening.slot) if opening.params is None else opening.params
+            if claim := self._ledger.claim(opening.slot, params, seed):
+                return _Running(claim, seed)
+        return None
+
+    def _idle(self) -> Ended | None:
+        """Nothing runs here: return why, or None if that may change."""
+        self._check_file()
+        if self._finished():
+            return Ended.FINISHED
+        if self._signals:
+            return Ended.INTERRUPTED
+        if not self._waiting and all(worker.ready for worker in self._pool.workers):
+            self._waiting = True
+            self._watcher.waiting()
+        return None
 
     def _draw(self, slot: int) -> Mapping[str, Any]:
         """Draw the parameters of a slot."""
@@ -149,7 +160,7 @@ class Supervisor:
             evidence = [t for t in trials if t.state is not TrialState.WAITING and t.params]
         request = sampling.Request(
             space=self._stage.space,
-            seed=self._study.definition.search.seed,
+            seed=self._search.seed,
             stage=self._stage.number,
             setting=slot // self._stage.seeds,
             settings=self._stage.budget // self._stage.seeds,
@@ -164,48 +175,43 @@ class Supervisor:
             case list():
                 for line in event:
                     self._watcher.printed(running.claim.slot if running else None, line)
+            case None if self._terminated():
+                pass  # the signal was for the workers too: `_give_back` opens their slots
             case None:
                 self._replace(worker, running)
+            case {"say": "ready"}:
+                self._stillborn = 0
             case {"say": "steps"} if running:
                 running.steps += [Step(*step) for step in event["steps"]]
                 running.reported += len(event["steps"])
             case {"say": "done"} if running:
                 self._look_for_metric(event["metrics"])
                 with suppress(SlotTakenOver):
-                    self._finish(running, self._outcome(event))
-                del self._running[worker]
+                    self._finish(running, outcome_of(self._study, event))
+                if event["state"] == "failed":
+                    # What the objective left behind (closed files, a used-up memory limit, a
+                    # broken CUDA context) must not fail the next trial too.
+                    self._dismiss(worker)
+                else:
+                    del self._running[worker]
             case {"say": "broken"}:
                 # The objective was edited while the study runs. Trying again would burn the
                 # budget; the stage stays open instead.
                 raise ObjectiveError(event["error"])
 
-    def _outcome(self, done: Message) -> Outcome:
-        seconds: float = done["seconds"]
-        match done["state"]:
-            case "complete":
-                return Outcome("complete", done["value"], seconds)
-            case "pruned":
-                return Outcome("pruned", None, seconds)
-            case "diverged":
-                definition = self._study.definition
-                value = floor_value(
-                    self._study.description, definition.direction, definition.metric, done["worst"]
-                )
-                if value is None:  # nothing was ever reported: there is no honest value
-                    return Outcome("failed", None, seconds, done["step"], reason="diverged")
-                return Outcome("complete", value, seconds, diverged_at=done["step"])
-            case _:
-                return Outcome("failed", None, seconds, reason="error", error=done["error"])
-
     def _finish(self, running: _Running, outcome: Outcome) -> None:
         self._ledger.finish(running.claim, outcome, running.steps)
+        self._tell(running, outcome)
+
+    def _tell(self, running: _Running, outcome: Outcome) -> None:
+        """Tell the watcher that a slot was counted."""
         state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
         self._watcher.trial_ended(
             Trial(
                 stage=self._stage.number,
                 number=running.claim.slot,
                 state=state.get(outcome.state, TrialState.FAIL),
-                params=running.params,
+                params=running.claim.params,
                 value=outcome.value,
                 attempt=running.claim.attempt,
                 seed=running.seed,
@@ -220,29 +226,64 @@ class Supervisor:
     def _replace(self, worker: Worker, running: _Running | None) -> None:
         """Start a new worker; the slot of the dead one is run again."""
         self._stillborn = 0 if worker.ready else self._stillborn + 1
-        if self._stillborn >= self._study.definition.search.max_attempts:
+        if self._stillborn >= self._search.max_attempts:
             raise ObjectiveError(
                 f"{self._stillborn} workers in a row died while they imported "
                 f"{self._study.definition.objective}"
             )
         if running is not None:
             seconds = time.monotonic() - running.began
-            limit = self._study.definition.search.max_attempts
             with suppress(SlotTakenOver):
-                again = self._ledger.lose(running.claim, limit, seconds)
-                self._watcher.trial_lost(running.claim.slot, again)
+                if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
+                    self._ledger.release(running.claim)  # stopped from outside, not broken
+                else:
+                    self._lose(running, seconds)
             del self._running[worker]
         self._pool.replace(worker)
 
-    def _record_steps(self) -> None:
+    def _lose(self, running: _Running, seconds: float) -> None:
+        again = self._ledger.lose(running.claim, self._search.max_attempts, seconds)
+        self._watcher.trial_lost(running.claim.slot, again)
+        if not again:
+            self._tell(running, Outcome("failed", None, seconds, reason="lost"))
+
+    def _enforce_limits(self) -> None:
+        """Stop the trials that take too long or too much memory: they count as failed."""
+        time_limit, memory_limit = self._search.trial_timeout, self._search.trial_memory
         for worker, running in list(self._running.items()):
-            try:
-                self._ledger.record(running.claim, running.steps)
-                running.steps = []
-            except SlotTakenOver:  # what the worker computes is of no use any more
-                del self._running[worker]
-                worker.stop()
-                self._pool.replace(worker)
+            if worker.speaks:
+                continue  # its result may be in: it is not to blame that we were busy
+            seconds = time.monotonic() - running.began
+            if time_limit is not None and seconds > time_limit:
+                reason = "timeout"
+            elif memory_limit is not None and worker.memory() > memory_limit:
+                reason = "memory"
+            else:
+                continue
+            self._dismiss(worker)
+            with suppress(SlotTakenOver):
+                self._finish(running, Outcome("failed", None, seconds, reason=reason))
+
+    def _beat(self) -> None:
+        """Record what was reported, extend the leases, and drop the trials that others took."""
+        self._check_file()
+        self._recorded = time.monotonic()
+        reports = [(running.claim, running.steps) for running in self._running.values()]
+        silent = not any(steps for _, steps in reports)
+        if silent and self._recorded - self._beaten < lease.LEASE_S / 4:
+            return
+        taken = self._ledger.beat(reports)
+        self._beaten = time.monotonic()
+        for worker, running in list(self._running.items()):
+            running.steps = []
+            if running.claim in taken:
+                self._dismiss(worker)
+
+    def _dismiss(self, worker: Worker) -> None:
+        """Stop a worker in the middle of its trial and start another in its place."""
+        del self._running[worker]
+        worker.stop()
+        self._pool.replace(worker)
 
     def _look_for_metric(self, reported: list[str]) -> None:
         """Warn once if a trial reported metrics, but not the study's."""
@@ -262,9 +303,9 @@ class Supervisor:
             with suppress(HpoError):
                 self._ledger.release(running.claim)
 
-    def _check_file(self, file: tuple[int, int]) -> None:
+    def _check_file(self) -> None:
         """Notice that the database was deleted: SQLite goes on writing to the nameless file."""
-        if identity(self._engine) != file:
+        if identity(self._engine) != self._file:
             raise DatabaseError(
                 f"{self._engine.url.database} was replaced by another file while the study ran. "
                 "What was written to it since is lost."
@@ -274,18 +315,25 @@ class Supervisor:
         with reading(self._engine) as connection:
             return not find_stage(connection, self._study, self._stage.number).open
 
+    def _terminated(self) -> bool:
+        return signal.SIGTERM in self._signals or signal.SIGHUP in self._signals
+
     def _stop_asked(self, deadline: float | None) -> Ended | None:
-        if signal.SIGTERM in self._signals:
+        """Return why to stop at once, or None; the first Ctrl-C only stops what would begin."""
+        if self._terminated():
             return Ended.TERMINATED
         if len(self._signals) > 1:
             return Ended.INTERRUPTED
         if deadline is not None and time.monotonic() >= deadline:
             return Ended.TIMEOUT
+        if self._signals and not self._stopping:
+            self._stopping = True
+            self._watcher.stopping()
         return None
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """Take Ctrl-C and SIGTERM as requests: once finishes what runs, twice stops now."""
+        """Take signals as requests: Ctrl-C finishes what runs, twice stops now, as others do."""
         if threading.current_thread() is not threading.main_thread():
             yield  # Python delivers signals to the main thread only
             return
@@ -294,10 +342,32 @@ class Supervisor:
             self._signals.append(number)
 
         previous = {
-            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, note)
+            for number in STOP_SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` asks for
         }
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def outcome_of(study: Study, done: Message) -> Outcome:
+    """Return how a trial ended, from its worker's last message."""
+    definition = study.definition
+    seconds: float = done["seconds"]
+    match done["state"]:
+        case "complete":
+            return Outcome("complete", done["value"], seconds)
+        case "pruned":
+            return Outcome("pruned", None, seconds)
+        case "diverged":
+            value = floor_value(
+                study.description, definition.direction, definition.metric, done["worst"]
+            )
+            if value is None:  # nothing was ever reported: there is no honest value
+                return Outcome("failed", None, seconds, done["step"], reason="diverged")
+            return Outcome("complete", value, seconds, diverged_at=done["step"])
+        case _:
+            return Outcome("failed", None, seconds, reason="error", error=done["error"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from statistics import fmean
+from statistics import fmean, mean
 from typing import Any
 
 
@@ -40,8 +40,12 @@ class Trial:
         diverged_at: Step at which it stopped being finite, None if it did not.
         steps: Number of steps reported.
         seconds: Duration of the attempt, None while it is open.
-        reason: Why it failed ("error", "lost", "diverged"), None if it did not.
+        reason: Why it failed ("error", "lost", "timeout", "memory", "diverged"), None if it did
+            not.
         error: Traceback of the objective's exception, None if there was none.
+        retried: Why earlier attempts did not count ("lost": the worker died, "cancelled": given
+            back, "abandoned": the supervisor died, "expired": it was silent for too long,
+            "copied": its Optuna study was renamed meanwhile).
     """
 
     stage: int
@@ -56,6 +60,7 @@ class Trial:
     seconds: float | None = None
     reason: str | None = None
     error: str | None = None
+    retried: tuple[str, ...] = ()
 
     @property
     def diverged(self) -> bool:
@@ -92,9 +97,8 @@ def merged(trials: Iterable[Trial], replicates: int) -> list[Trial]:
 
     It is the first of the setting's completed replicates, with the mean of their values: diverged
     ones count in it with the value they were given. The setting has diverged if at least half of
-    them have: that is as likely with ten replicates as with one, where "any of them" would call
-    every setting diverged that loses a seed now and then. Without a completed replicate it is the
-    first pruned one, or else the first.
+    them have: "any of them" would call every setting diverged that loses a seed now and then.
+    Without a completed replicate it is the first pruned one, or else the first.
     """
     return [_merged(setting) for setting in by_setting(trials, replicates)]
 
@@ -112,4 +116,11 @@ def _merged(replicates: Sequence[Trial]) -> Trial:
     diverged = 2 * sum(t.diverged for t in completed) >= len(completed)
     # Of the kind that the setting is, so that the trial and what is said of it agree.
     first = next(t for t in completed if t.diverged == diverged)
-    return first if len(completed) == 1 else replace(first, value=fmean(values.values()))
+    return first if len(completed) == 1 else replace(first, value=_mean(values.values()))
+
+
+def _mean(values: Collection[float]) -> float:
+    try:
+        return fmean(values)
+    except OverflowError:  # their sum; the exact mean takes a hundred times longer, and has none
+        return mean(values)

@@ -1,7 +1,7 @@
 """A worker process: parameters in, steps and a score out. It knows no database.
 
 Started as `python -m hpo.worker FD`, where FD is the number of an inherited socket. Messages are
-JSON in both directions; what the objective prints goes to the ordinary stdout and stderr.
+lines of JSON in both directions; what the objective prints goes to the ordinary stdout and stderr.
 
     supervisor → worker   setup, describe, run
     worker → supervisor   ready, described, steps, done, broken
@@ -15,12 +15,14 @@ import math
 import numbers
 import os
 import queue
+import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
+from contextlib import suppress
 from typing import Any
 
 from hpo.objective import Diverged, Pruned, is_loss
@@ -106,6 +108,8 @@ class WorkerRun:
         self._began = self._sent = time.monotonic()
         self._steps: list[tuple[int, float, dict[str, float]]] = []
         self._seen: set[int] = set()
+        self._lock = threading.Lock()  # an objective may report from threads of its own
+        self._over = False
 
     @property
     def seconds(self) -> float:
@@ -115,26 +119,34 @@ class WorkerRun:
     def report(self, step: int, **metrics: float) -> None:
         """Record the metrics of one step; see `hpo.objective.Run.report`."""
         step = _step_number(step)
-        if step in self._seen:
-            raise ValueError(f"run.report: step {step} was reported before")
         values = {name: _number(name, value) for name, value in metrics.items()}
-        self.metrics |= set(values)
-        self._seen.add(step)
-        self.last_step = step
-        self._steps.append((step, self.seconds, values))
-        score = values.get(self._setup.metric)
-        if score is not None and math.isfinite(score):
-            worse = min if self._setup.direction == "maximize" else max
-            self.worst = score if self.worst is None else worse(self.worst, score)
-        if time.monotonic() - self._sent >= SEND_EVERY_S:
-            self.flush()
+        with self._lock:
+            if self._over:
+                raise RuntimeError("run.report: this trial has ended; what reports outlived it")
+            if step in self._seen:
+                raise ValueError(f"run.report: step {step} was reported before")
+            self.metrics |= set(values)
+            self._seen.add(step)
+            self.last_step = step
+            self._steps.append((step, self.seconds, values))
+            score = values.get(self._setup.metric)
+            if score is not None and math.isfinite(score):
+                worse = min if self._setup.direction == "maximize" else max
+                self.worst = score if self.worst is None else worse(self.worst, score)
+            if time.monotonic() - self._sent >= SEND_EVERY_S:
+                self._flush()
         for name, value in values.items():
             finite_needed = name == self._setup.metric or is_loss(name)
             if math.isinf(value) or (finite_needed and math.isnan(value)):
                 raise Diverged(f"{name} is {value} at step {step}")
 
-    def flush(self) -> None:
-        """Send the steps that were not sent yet."""
+    def end(self) -> None:
+        """Send the steps that were not sent yet, and take no more."""
+        with self._lock:
+            self._over = True
+            self._flush()
+
+    def _flush(self) -> None:
         if self._steps:
             self._send({"say": "steps", "steps": self._steps})
         self._steps, self._sent = [], time.monotonic()
@@ -156,9 +168,9 @@ def run_trial(setup: Setup, message: Message, send: Callable[[Message], None]) -
         ended = {"state": "pruned"}
     # The boundary to the user's code, the one place where everything is caught: whatever it
     # raises, sys.exit() included, is this trial's result and is stored with its traceback.
-    except BaseException:  # noqa: BLE001
-        ended = {"state": "failed", "error": _storable(traceback.format_exc())}
-    run.flush()
+    except BaseException as error:  # noqa: BLE001
+        ended = {"state": "failed", "error": _storable(_told(error))}
+    run.end()
     return {"say": "done", "seconds": run.seconds, "metrics": sorted(run.metrics), **ended}
 
 
@@ -166,6 +178,15 @@ def _score(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"the objective returned {value!r} ({type(value).__name__}), not a number")
     return float(value)
+
+
+def _told(error: BaseException) -> str:
+    """Return the traceback of an exception, as far as it can be told."""
+    try:
+        return traceback.format_exc()
+    # Its notes, and the attributes of a SyntaxError, are the user's code or data too.
+    except BaseException:  # noqa: BLE001
+        return f"{type(error).__name__}, whose traceback cannot be shown"
 
 
 def _storable(error: str) -> str:
@@ -189,10 +210,16 @@ def _number(name: str, value: Any) -> float:
         raise ValueError(
             f"run.report: a metric cannot be called {name!r}, a column of every report"
         )
+    if not name.isprintable():
+        raise ValueError(f"run.report: the name {name!r} has characters that cannot be printed")
+    # float() would read "3.5" and "nan", and NumPy's complex numbers without their second part.
+    imaginary = isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real)
     try:
-        return float(value)
+        if not (imaginary or isinstance(value, str | bytes | bytearray)):
+            return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"run.report: {name} = {value!r} is not a number") from None
+        pass
+    raise TypeError(f"run.report: {name} = {value!r} is not a number")
 
 
 def _step_number(step: Any) -> int:
@@ -206,24 +233,28 @@ def _step_number(step: Any) -> int:
 def main(descriptor: int) -> None:
     """Serve one supervisor until it closes the connection or dies."""
     os.set_inheritable(descriptor, False)  # a program that the objective starts is not told
-    connection = Connection(descriptor)
+    connection = socket.socket(fileno=descriptor)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
     def listen() -> None:
-        # In a thread of its own, so that a supervisor's death ends a trial that reports nothing.
-        try:
-            while True:
-                inbox.put(json.loads(connection.recv_bytes()))
-        except (EOFError, OSError):
-            os._exit(1)
+        # In a thread of its own, so that a supervisor's death ends a trial that reports nothing;
+        # and with it what the objective has started.
+        with suppress(OSError), connection.makefile("rb") as lines:
+            for line in lines:
+                inbox.put(json.loads(line))
+        if os.getpgrp() == home:
+            os.killpg(home, signal.SIGKILL)
+        os._exit(1)
 
-    home = os.getpid()
+    home, ours = os.getpid(), os.fstat(descriptor)
 
     def send(message: Message) -> None:
         if os.getpid() != home:
             os._exit(0)  # a child that the objective forked came back here: it is not the worker
         try:
-            connection.send_bytes(json.dumps(message, default=_plain).encode())
+            if not os.path.samestat(os.fstat(descriptor), ours):
+                os._exit(1)  # the objective has closed our socket, and opened a file in its place
+            connection.sendall(json.dumps(message, default=_plain).encode() + b"\n")
         except OSError:
             os._exit(1)
 

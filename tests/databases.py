@@ -3,19 +3,21 @@
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from processes import ready
 from sqlalchemy import Engine, event
 
 from hpo.definition import parse_definition
-from hpo.store import maintenance, migrations, studies
+from hpo.store import migrations, studies
+from hpo.store.attempt import Claim, Outcome, Step
+from hpo.store.check import check
 from hpo.store.engine import open_engine, writing
-from hpo.store.ledger import Claim, Ledger, Outcome, Step
+from hpo.store.ledger import Ledger
 from hpo.study import Stage, Study
 
 SPACE = {
@@ -24,7 +26,6 @@ SPACE = {
     "kind": {"choices": ["a", "b"]},
 }
 PARAMS = {"x": 1e-3, "n": 4, "kind": "b"}
-TESTS = str(Path(__file__).parent)
 
 
 def url_of(path: Path) -> str:
@@ -81,11 +82,19 @@ def steps(*scores: float) -> list[Step]:
 COMPLETE = Outcome("complete", 0.5, 1.25)
 
 
-def run_one(ledger: Ledger, stage: Stage, outcome: Outcome = COMPLETE) -> Claim | None:
+def take(ledger: Ledger) -> Claim | None:
+    """Claim the next open slot, as the supervisor does."""
+    while opening := ledger.next_open():
+        params = PARAMS if opening.params is None else opening.params
+        if claim := ledger.claim(opening.slot, params, seed=opening.slot):
+            return claim
+    return None
+
+
+def run_one(ledger: Ledger, outcome: Outcome = COMPLETE) -> Claim | None:
     """Claim a slot and finish it at once."""
-    claim = ledger.claim()
+    claim = take(ledger)
     if claim is not None:
-        ledger.sampled(claim, PARAMS, seed=claim.slot)
         ledger.finish(claim, outcome, steps(0.25, 0.5))
     return claim
 
@@ -106,41 +115,10 @@ def slots_of(path: Path, columns: str = "slot, state, attempt") -> list[tuple[An
 
 
 def problems(path: Path) -> list[str]:
-    return maintenance.check(url_of(path))
+    return check(url_of(path))
 
 
 # What runs in other processes
-
-
-def spawn(call: str) -> "subprocess.Popen[str]":
-    """Start a process that calls a function of this module, as `spawn("work('a.db')")`."""
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", f"import databases; databases.{call}"],
-        env={**os.environ, "PYTHONPATH": TESTS},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def ready() -> None:
-    """Tell the test that this process is ready, and wait for its word."""
-    print("ready", flush=True)
-    sys.stdin.readline()
-
-
-def together(processes: "list[subprocess.Popen[str]]") -> list[str]:
-    """Let processes go at the same moment; return what they print."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    printed = [process.communicate(timeout=60)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes)
-    return printed
 
 
 def prepare(path: str) -> None:
@@ -156,10 +134,8 @@ def work(path: str, release_every: int) -> None:
     ledger = ledger_of(engine, stage)
     ready()
     done: list[tuple[int, int]] = []
-    while (claim := ledger.claim()) is not None:
-        if claim.params is None:
-            ledger.sampled(claim, PARAMS, seed=claim.slot)
-        ledger.record(claim, steps(0.25))
+    while (claim := take(ledger)) is not None:
+        ledger.beat([(claim, steps(0.25))])
         if claim.attempt == 1 and claim.slot % release_every == 0:
             ledger.release(claim)
             continue
@@ -173,10 +149,9 @@ def claim_and_wait(path: str) -> None:
     engine = open_engine(url_of(Path(path)), "write")
     stage = the_stage(engine)
     ledger = ledger_of(engine, stage)
-    claim = ledger.claim()
+    claim = take(ledger)
     assert claim is not None
-    ledger.sampled(claim, PARAMS, seed=claim.slot)
-    ledger.record(claim, steps(0.25))
+    ledger.beat([(claim, steps(0.25))])
     ready()
 
 
@@ -185,9 +160,8 @@ def die_in_finish(path: str, statement: int) -> None:
     engine = open_engine(url_of(Path(path)), "write")
     stage = the_stage(engine)
     ledger = ledger_of(engine, stage)
-    claim = ledger.claim()
+    claim = take(ledger)
     assert claim is not None
-    ledger.sampled(claim, PARAMS, seed=claim.slot)
     seen = 0
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -206,9 +180,9 @@ def write_for_ever(path: str) -> None:
     engine = open_engine(url_of(Path(path)), "write")
     stage = the_stage(engine)
     ledger = ledger_of(engine, stage)
-    run_one(ledger, stage)
+    run_one(ledger)
     ready()
-    while run_one(ledger, stage) is not None:
+    while run_one(ledger) is not None:
         pass
 
 

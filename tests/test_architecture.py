@@ -19,7 +19,16 @@ ROOT = Path(hpo.__file__).parent.parent
 
 # What each room may import beside the standard library. A room is a pattern of module names,
 # the first that fits counts; "own" stands for the rest of its top-level package.
-VOCABULARY = ("space", "definition", "objective", "trial", "errors", "study")
+VOCABULARY = (
+    "tracebacks",
+    "space",
+    "space_parsing",
+    "definition",
+    "objective",
+    "trial",
+    "errors",
+    "study",
+)
 ROOMS: dict[str, set[str]] = {
     "core": {"own", "numpy"},
     # the vocabulary: of the service it knows only itself
@@ -31,7 +40,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "hpo.definition_errors": set(),
     "hpo.worker": {"hpo.objective"},  # what an objective runs in: starts fast, knows no database
-    "hpo.pool": {f"hpo.{name}" for name in VOCABULARY},
+    "hpo.pool": {*(f"hpo.{name}" for name in VOCABULARY), "psutil"},
     "hpo.catalog": {f"hpo.{name}" for name in VOCABULARY},
     "hpo.sampling.evolution": {"hpo.sampling", "hpo.space", "hpo.trial", "numpy", "cmaes"},
     "hpo.sampling": {
@@ -179,6 +188,7 @@ DOORS = {
     "optuna_dashboard": ["hpo.dashboard"],
     "pandas": ["hpo.reports.frames"],
     "platformdirs": ["studies.*"],
+    "psutil": ["hpo.pool"],
     "pydantic": ["hpo.definition"],
     "rich": ["hpo.cli.*"],
     "scipy": ["hpo.sampling.*"],

@@ -19,6 +19,7 @@ import pytest
 from objectives.files import place
 
 import hpo
+from hpo.store import migrations
 
 ROOT = Path(hpo.__file__).parent.parent
 
@@ -189,7 +190,7 @@ def test_the_migrations_of_the_wheel(run: Run, tmp_path: Path) -> None:
     optuna.create_study(study_name="theirs", storage=storage)
     storage.engine.dispose()
     assert "none: no tables of hpo" in run("-m", "hpo", "db", "status", "--storage", url)
-    assert "0001" in run("-m", "hpo", "db", "upgrade", "--storage", url)
+    assert f"to {migrations.HEAD}" in run("-m", "hpo", "db", "upgrade", "--storage", url)
     assert json.loads(run("-m", "hpo", "db", "status", "--storage", url, "--json"))["studies"] == 0
     assert optuna.get_all_study_names(url) == ["theirs"]
 

@@ -86,10 +86,10 @@ def upgrade(storage: str | None) -> None:
     from hpo.store import maintenance
 
     before, after = maintenance.upgrade(_url(storage))
-    told = (
-        f"is at revision {after} already" if before == after else f"went from {before} to {after}"
-    )
-    click.echo(f"The database {told}.")
+    if before == after:
+        click.echo(f"The database is at revision {after} already.")
+    else:
+        click.echo(f"The database went from {before or 'no tables of hpo'} to {after}.")
 
 
 @db.command(cls=options.Command)
@@ -108,9 +108,9 @@ def backup(file: Path | None, storage: str | None) -> None:
 def check(storage: str | None, as_json: bool) -> None:
     """Check that the database is sound and that no result is lost or doubled."""
     from hpo.cli import screens
-    from hpo.store import maintenance
+    from hpo.store.check import check as problems
 
-    found = maintenance.check(_url(storage))
+    found = problems(_url(storage))
     if as_json:
         screens.print_json(found)
     for finding in found if not as_json else ():
@@ -122,7 +122,7 @@ def check(storage: str | None, as_json: bool) -> None:
 
 
 def _url(storage: str | None) -> str:
-    from hpo.service import storage_url
+    from hpo.launch import storage_url
 
     return storage_url(storage)
 

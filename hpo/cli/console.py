@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import IO
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
@@ -34,6 +35,14 @@ class Screen(Console):
         """Render text, progress bars and all else that is printed."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else words.printable(text), style, control)
+
+
+def padded(text: str, width: int) -> str:
+    """Return text filled with spaces up to a width, in columns of a terminal.
+
+    A Chinese, Japanese or Korean character takes two of them.
+    """
+    return text + " " * (width - cell_len(text))
 
 
 out = Screen(sys.stdout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import Any
 
@@ -14,6 +16,11 @@ from hpo.errors import HpoError
 
 class Group(click.Group):
     """A group that shows errors as sentences and exits with their codes."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line."""
+        _mend_streams()
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands in the order of use, not of the alphabet."""
@@ -42,12 +49,30 @@ class Group(click.Group):
             if ctx.meta.get("hpo.debug"):
                 raise
             told = f"{type(error).__name__}: {words.printable(str(error))}"
-            click.echo(
-                f"Error: this is a mistake in hpo itself ({told}). "
-                "The same command with --debug shows where.",
-                err=True,
-            )
+            try:
+                click.echo(
+                    f"Error: this is a mistake in hpo itself ({told}). "
+                    "The same command with --debug shows where.",
+                    err=True,
+                )
+            except OSError:  # the terminal has gone, which was the error: as SIGHUP says
+                sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+                ctx.exit(143)
             ctx.exit(1)
+
+
+def _mend_streams() -> None:
+    """Make the standard streams take all text.
+
+    A closed one (`2>&-`) is None to Python, and the next file to be opened would get its number;
+    an ASCII one (`PYTHONIOENCODING=ascii`) would raise at the first bar of a range.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # for the whole process
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

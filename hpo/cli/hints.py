@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 
+from hpo.errors import DatabaseError
+
 _ON_A_DATABASE = re.compile(
-    r"\bhpo (?:db [a-z]+|(?:start|narrow|resume|list|show|best|report|plot|dashboard)\b)"
+    # What is quoted, as `repr` does it, is a name and no command, whatever it says.
+    r"(?<!\w)(?P<quoted>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
+    r"|\bhpo (?:db [a-z]+|(?:start|narrow|resume|list|show|best|report|plot|dashboard)\b)"
 )
 
 
@@ -16,11 +20,14 @@ def suffix(storage: str | None) -> str:
     Args:
         storage: What this command was given.
     """
-    from hpo.service import storage_url
+    from hpo.launch import storage_url
+    from hpo.store.engine import database_path
 
     if storage is None or storage == storage_url(None):
         return ""
-    if not storage.startswith("sqlite:"):  # refused anyway, and there may be a password in it
+    try:
+        database_path(storage)
+    except DatabaseError:  # of no use to any command, and there may be a password in it
         return ""
     return f" --storage {shlex.quote(storage)}"
 
@@ -31,4 +38,6 @@ def completed(sentence: str, storage: str | None) -> str:
     At the end it would be in the way: who knows where a command ends and its sentence goes on?
     """
     given = suffix(storage)
-    return _ON_A_DATABASE.sub(lambda command: command[0] + given, sentence)
+    return _ON_A_DATABASE.sub(
+        lambda found: found[0] if found["quoted"] else found[0] + given, sentence
+    )

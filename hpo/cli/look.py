@@ -40,6 +40,8 @@ def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> 
         screens.print_json(summary.to_json())
     else:
         tables.study(summary)
+        tables.retries(summary)
+        tables.deleted(summary)
         tables.failures(summary, storage, whole=ctx.meta["hpo.debug"])
 
 
@@ -50,9 +52,10 @@ def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> 
 def best(study: str, storage: str | None, as_json: bool) -> None:
     """Print the recommended setting of a study."""
     from hpo import service
-    from hpo.cli import screens
+    from hpo.cli import screens, tables
 
     summary = service.show(study, storage=storage)
+    tables.deleted(summary)
     if as_json:
         found = summary.best()
         screens.print_json(found.to_json() if found else None)
@@ -74,10 +77,13 @@ def best(study: str, storage: str | None, as_json: bool) -> None:
 @options.storage
 def report(study: str, as_curves: bool, form: str, out: Path | None, storage: str | None) -> None:
     """Print every trial, or every step, as a table."""
+    from hpo import service
+    from hpo.cli import tables
     from hpo.reports import frames
 
     read = frames.curves if as_curves else frames.report
     written = frames.render(read(study, storage=storage), form)
+    tables.deleted(service.show(study, storage=storage))
     if out is not None:
         try:
             out.write_bytes(written)

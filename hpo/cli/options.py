@@ -66,6 +66,12 @@ sampler = click.option("--sampler", type=click.Choice(SAMPLERS), help="How setti
 timeout = click.option(
     "--timeout", type=float, metavar="S", help="Stop after S seconds; the stage stays open."
 )
+trial_timeout = click.option(
+    "--trial-timeout", type=float, metavar="S", help="A trial that takes longer has failed."
+)
+trial_memory = click.option(
+    "--trial-memory", metavar="SIZE", help="A trial that takes more has failed, as 2GB."
+)
 study = click.argument("study", metavar="STUDY")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -14,12 +15,13 @@ from hpo.cli import hints, screens, words
 from hpo.cli.console import err
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState, ranked
+from hpo.watcher import Watcher
 
 REFRESH_HZ = 4
 """Not faster: with as many workers as cores, the screen's time comes out of the training's."""
 
 
-class Terminal:
+class Terminal(Watcher):
     """A watcher that draws on stderr; without a terminal it only prints what is worth a line.
 
     Args:
@@ -46,7 +48,10 @@ class Terminal:
     ) -> None:
         """Print the header and show the bar."""
         self._study, self._stage = study, stage
-        self._ended = [trial for trial in trials if trial.state.counted]
+        self._best: Trial | None = None
+        self._seen: Counter[str] = Counter()
+        for trial in trials:
+            self._count(trial)
         screens.header(study, stage, workers, self._storage)
         self._bar = Progress(
             TextColumn(" "),
@@ -57,7 +62,7 @@ class Terminal:
             _Clock("left"),
             console=err,
         )
-        self._task = self._bar.add_task("", total=stage.budget, completed=len(self._ended))
+        self._task = self._bar.add_task("", total=stage.budget, completed=self._seen["counted"])
         if err.is_terminal:
             self._live = Live(
                 Group(self._bar, self._standing()),
@@ -70,12 +75,13 @@ class Terminal:
 
     def trial_ended(self, trial: Trial) -> None:
         """Move the bar."""
-        self._ended.append(trial)
-        self._bar.update(self._task, completed=len(self._ended))
+        self._count(trial)
+        self._bar.update(self._task, completed=self._seen["counted"])
         if self._live is not None:
             self._live.update(Group(self._bar, self._standing()))
-        if trial.reason == "error" and trial.error and self._first_of("error"):
-            err.print(f"  trial {trial.number} failed: {words.last_line(trial.error)}")
+        told = ("error", "timeout", "memory")  # of a lost worker `trial_lost` has told
+        if trial.reason in told and self._seen[trial.reason] == 1:
+            err.print(f"  trial {trial.number} failed: {words.failure(trial)}")
 
     def trial_lost(self, number: int, again: bool) -> None:
         """Say that a worker died."""
@@ -91,6 +97,10 @@ class Terminal:
         """Say what is probably not as the user means it."""
         err.print(f"  ! {hints.completed(sentence, self._storage)}")
 
+    def waiting(self) -> None:
+        """Say why nothing moves."""
+        err.print("  The remaining trials are run by another hpo; waiting for it.")
+
     def stopping(self) -> None:
         """Say what Ctrl-C does."""
         err.print("\n  Finishing the running trials. Ctrl-C again stops at once.")
@@ -102,19 +112,24 @@ class Terminal:
             self._live = None
             err.print()
 
-    def _first_of(self, reason: str) -> bool:
-        return sum(trial.reason == reason for trial in self._ended) == 1
+    def _count(self, trial: Trial) -> None:
+        """Keep what the screen needs; looking through all trials each time would add up."""
+        self._seen["counted"] += trial.state.counted
+        self._seen["diverged"] += words.diverged([trial])
+        self._seen["failed"] += trial.state is TrialState.FAIL
+        if trial.reason is not None:
+            self._seen[trial.reason] += 1
+        known = [trial] if self._best is None else [self._best, trial]
+        self._best = next(iter(ranked(known, self._study.definition.direction)), self._best)
 
     def _standing(self) -> Text:
-        top = ranked(self._ended, self._study.definition.direction)
-        diverged = sum(trial.diverged for trial in self._ended)
-        failed = sum(trial.state is TrialState.FAIL for trial in self._ended)
-        counts = f"diverged {diverged}" + (f"   failed {failed}" if failed else "")
-        if not top or top[0].value is None or top[0].diverged:
+        failed, best = self._seen["failed"], self._best
+        counts = f"diverged {self._seen['diverged']}" + (f"   failed {failed}" if failed else "")
+        if best is None or best.value is None or best.diverged:
             return Text(f"  {counts}")
-        best = f"best {words.score(top[0].value)} (trial {top[0].number})"
-        settings = words.settings(top[0].params, "  ")
-        return Text(f"  {best}   {counts}   {settings}", no_wrap=True, overflow="ellipsis")
+        told = f"best {words.score(best.value)} (trial {best.number})"
+        settings = words.settings(best.params, "  ")
+        return Text(f"  {told}   {counts}   {settings}", no_wrap=True, overflow="ellipsis")
 
 
 class _Clock(ProgressColumn):

@@ -1,4 +1,4 @@
-"""The commands that run trials: start, narrow, resume."""
+"""The commands that run trials: start, narrow, resume, replay."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @options.workers
 @click.option("--seed", type=int, metavar="SEED", help="Seed of everything random.")
 @options.timeout
+@options.trial_timeout
+@options.trial_memory
 @click.option("--name", help="Name of the study.  [default: the definition's]")
 @click.option(
     "--set",
@@ -74,6 +76,8 @@ def start(
 @options.sampler
 @options.trials
 @options.timeout
+@options.trial_timeout
+@options.trial_memory
 @options.workers
 @options.storage
 @options.as_json
@@ -119,6 +123,8 @@ def narrow(
 @options.study
 @options.more_trials
 @options.timeout
+@options.trial_timeout
+@options.trial_memory
 @options.workers
 @options.storage
 @options.as_json
@@ -130,6 +136,31 @@ def resume(study: str, storage: str | None, as_json: bool, **rest: Any) -> None:
     with Terminal(storage) as watcher:
         summary = service.resume(study, storage=storage, watcher=watcher, **rest)
     _finish(summary, storage, as_json)
+
+
+@click.command(cls=options.Command)
+@options.study
+@click.argument("trial", metavar="STAGE/TRIAL")
+@options.storage
+@options.as_json
+def replay(study: str, trial: str, storage: str | None, as_json: bool) -> None:
+    """Run a stored trial again and compare its curves bit for bit; nothing is stored.
+
+    The exit code is 0 if they are equal, else 1.
+    """
+    from hpo import rerun
+    from hpo.cli import replay_screen, screens
+    from hpo.cli.progress import Terminal
+
+    with Terminal(storage) as watcher:
+        found = rerun.replay(
+            study, trial, storage=storage, watcher=watcher, announce=replay_screen.header
+        )
+    if as_json:
+        screens.print_json(found.to_json())
+    else:
+        replay_screen.result(found)
+    raise click.exceptions.Exit(0 if found.equal else 1)
 
 
 def _finish(summary: Summary, storage: str | None, as_json: bool) -> NoReturn:
@@ -149,4 +180,4 @@ def _finish(summary: Summary, storage: str | None, as_json: bool) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
-COMMANDS = (start, narrow, resume)
+COMMANDS = (start, narrow, resume, replay)

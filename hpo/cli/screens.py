@@ -6,17 +6,20 @@ import json
 import math
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from hpo import sampling
 from hpo.cli import hints, words
-from hpo.cli.console import err, out
+from hpo.cli.console import err, out, padded
+from hpo.launch import storage_url
 from hpo.next_stage import Proposal, next_command
-from hpo.service import edge_warnings, storage_url
+from hpo.service import edge_warnings
 from hpo.store.engine import database_path
 from hpo.study import Ended, Stage, Study
-from hpo.summary import Summary, standard_error
+from hpo.summary import Best, Summary, standard_error
+from hpo.trial import TrialState
 
 SMALL_VALIDATION = 1000
 """Below this, an accuracy near 0.9 is known to no better than ± 0.01."""
@@ -37,14 +40,14 @@ def header(study: Study, stage: Stage, workers: int, storage: str | None) -> Non
     )
     database = str(database_path(storage_url(storage)))
     err.print(Text.assemble((study.name, "bold"), title, (database, "dim")))
-    width = max(len(name) for name in stage.space)
+    width = max(map(cell_len, stage.space))
     for name, axis in stage.space.axes.items():
-        err.print(f"  {name:<{width}}  {words.extent(axis)}{words.condition(axis)}")
+        err.print(f"  {padded(name, width)}  {words.extent(axis)}{words.condition(axis)}")
     if study.description is not None:
         data = study.description
         all_training = data["train"] + data["validation"]
         se = standard_error(study, 0.9)
-        noise = f" (an accuracy of 0.9 is ± {se:.3f})" if se is not None else ""
+        noise = f" (an accuracy of 0.9 is ± {words.score(se)})" if se is not None else ""
         err.print(
             f"  validation {data['validation']:,} of {all_training:,} examples{noise} · "
             f"test set {data['test']:,}, locked"
@@ -62,14 +65,15 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
             best_five(summary, stage)
         outlook(summary, stage, storage)
     if summary.stopped is not None:
-        err.print(f"No new stage: {hints.completed(summary.stopped, storage)}.")
+        told = hints.completed(summary.stopped, storage)  # it may end in a command
+        err.print(f"No new stage: {told}", soft_wrap=True)
         show = f"hpo show {summary.study.id}{hints.suffix(storage)}"
         err.print(f"Look at what there is: {show}", soft_wrap=True)
 
 
 def best_five(summary: Summary, stage: Stage) -> None:
     """Print the five best trials of a stage in the book's manner."""
-    top = summary.top(stage)
+    top = [trial for trial in summary.top(stage) if not trial.diverged]
     if not top:
         return
     out.print("Best five" if len(top) == 5 else "Best", style="bold")
@@ -91,22 +95,16 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     lost = _lost(summary, stage)
     if best is None or summary.best(stage) is None:
         if not counts.open:
-            failed = next((t for t in summary.of(stage) if t.error), None)
-            why = (
-                f" The first error: {words.last_line(failed.error)}"
-                if failed and failed.error
-                else ""
-            )
+            failed = next((t for t in summary.of(stage) if t.state is TrialState.FAIL), None)
+            why = f" The first error: {words.failure(failed)}" if failed else ""
             err.print(f"No trial gave a result: {lost}.{why}")
             err.print("Mend the objective or its ranges, and start again.")
             return
     else:
-        noise = f" ± {best.se:.3f}" if best.se is not None else ""
-        how = "the top trial" if best.mean is None else f"the best mean of {stage.seeds} seeds"
         where = f" of stage {best.stage}" if best.stage != stage.number else ""
         err.print(
-            f"Recommended: {words.settings(best.params)} – {how}{where}, "
-            f"{words.score(best.score)}{noise}.",
+            f"Recommended: {words.settings(best.params)} – {_chosen(summary, best)}{where}, "
+            f"{words.score(best.score)}{_noise(best.se)}.",
         )
         _gain(summary, stage)
         if lost:
@@ -117,27 +115,30 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     if data is not None and data["validation"] < SMALL_VALIDATION and best and best.se is not None:
         _warn(
             f"The validation set has {data['validation']:,} examples: "
-            f"accuracies within ± {2 * best.se:.3f} are hard to tell apart."
+            f"accuracies within ± {words.score(2 * best.se)} are hard to tell apart."
         )
     if counts.open:
         why = "The time is over" if summary.ended is Ended.TIMEOUT else "Stopped"
         command = f"hpo resume {study.id}{suffix}"
         told = f"{why}: {counts.counted} of {stage.budget} trials are counted. Go on with: "
-        err.print(Text.assemble(told, (command, "bold")), soft_wrap=bool(suffix) or None)
+        err.print(Text.assemble(told, (command, "bold")), soft_wrap=True)
         return
     command = f"hpo {next_command(summary, stage)}{suffix}"
     looks = " · ".join(f"hpo {c}" for c in ("dashboard", f"plot {study.id}", f"report {study.id}"))
-    if suffix:  # long: each on a line that the terminal breaks, so that it can be copied
+    # The terminal breaks the lines, so that commands can be copied; long ones have their own.
+    if suffix:
         err.print(Text.assemble("Next: ", (command, "bold")), soft_wrap=True)
         err.print(f"Look: {looks}, each with{suffix}", soft_wrap=True)
     else:
-        err.print(Text.assemble("Next: ", (command, "bold"), f"      look: {looks}"))
+        told = f"      look: {looks}"
+        err.print(Text.assemble("Next: ", (command, "bold"), told), soft_wrap=True)
 
 
 def decision(found: Proposal, console: Console = err) -> None:
     """Print a narrowing: old and new range of each parameter, and why."""
     stage = found.stage
-    title = f" · narrowing stage {stage.number} ({found.decision.trials} trials)\n"
+    what = "trials" if stage.seeds == 1 else f"settings, {stage.seeds} seeds each"
+    title = f" · narrowing stage {stage.number} ({found.decision.trials} {what})\n"
     console.print(Text.assemble((found.study.name, "bold"), title))
     rows = []
     for name, axis in found.decision.axes.items():
@@ -146,12 +147,12 @@ def decision(found: Proposal, console: Console = err) -> None:
         old_bar = words.bar(axis.old, [axis.old, new], tuple(best) if best else None)
         new_bar = "–" if axis.new is None else words.bar(new, [axis.old, new])
         rows.append((name, old_bar, new_bar, axis.action, axis.reason))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(3)]
     titles = ("", f"stage {stage.number}", "next stage")
-    console.print("  ".join(f"{t:<{w}}" for t, w in zip(titles, widths, strict=True)), style="dim")
+    console.print("  ".join(map(padded, titles, widths)), style="dim")
     colours = {"narrow": "green", "widen": "yellow", "keep": "dim"}
     for *cells, action, reason in rows:
-        line = "  ".join(f"{cell:<{w}}" for cell, w in zip(cells, widths, strict=True))
+        line = "  ".join(map(padded, cells, widths))
         console.print(Text(f"{line}  ").append(action, colours[action]))
         console.print(Text(f"{'':<{widths[0]}}  {reason}", "dim"))
     if found.nothing_to_do is None:
@@ -185,21 +186,30 @@ def best(summary: Summary) -> None:
     if found is None:
         out.print(f"study {summary.study.id} has no result yet.")
         return
-    noise = f" ± {found.se:.3f}" if found.se is not None else ""
-    width = max(len(name) for name in found.params)
+    width = max(map(cell_len, found.params))
     for name, value in found.params.items():
-        out.print(f"{name:<{width}}  {value!r}")
+        out.print(f"{padded(name, width)}  {value!r}")
     metric = summary.study.definition.metric
     err.print(
-        f"{metric} {words.score(found.score)}{noise} (stage {found.stage}, trial {found.trial}; "
-        "the top trial of all stages)",
+        f"{metric} {words.score(found.score)}{_noise(found.se)} (stage {found.stage}, "
+        f"trial {found.trial}; {_chosen(summary, found)} of all stages)",
     )
+
+
+def _chosen(summary: Summary, best: Best) -> str:
+    """Return by what a setting was chosen."""
+    seeds = next(stage.seeds for stage in summary.stages if stage.number == best.stage)
+    return "the top trial" if best.mean is None else f"the best mean of {seeds} seeds"
+
+
+def _noise(se: float | None) -> str:
+    return f" ± {words.score(se)}" if se is not None else ""
 
 
 def _lost(summary: Summary, stage: Stage) -> str:
     """Return how many trials gave no score of their own, as `3 failed and 2 diverged`."""
     counts = summary.counts(stage)
-    diverged = sum(trial.diverged for trial in summary.of(stage))
+    diverged = words.diverged(summary.of(stage))
     kinds = ((counts.failed, "failed"), (counts.pruned, "were pruned"), (diverged, "diverged"))
     return " and ".join(f"{count} {what}" for count, what in kinds if count)
 
@@ -216,8 +226,8 @@ def _gain(summary: Summary, stage: Stage) -> None:
         gain = -gain
     noise = ""
     if new.se is not None and old.se is not None:
-        noise = f" ± {math.hypot(new.se, old.se):.3f}"
-    err.print(f"Gain over stage {parent.number}: {gain:+.3f}{noise}.")
+        noise = _noise(math.hypot(new.se, old.se))
+    err.print(f"Gain over stage {parent.number}: {words.score(gain, '+')}{noise}.")
 
 
 def _stage_of_interest(summary: Summary) -> Stage:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from hpo.cli import hints, words
-from hpo.cli.console import out
+from hpo.cli.console import err, out, padded
 from hpo.space import Choice
 from hpo.study import Stage
 from hpo.summary import Summary
-from hpo.trial import Trial, TrialState
+from hpo.trial import TrialState
 
 WIDTH = 100
 """Columns of a table where no terminal has a width."""
 
 FAILURES = 3
 """Failed trials of a stage that are shown one by one."""
+
+_RETRIED = {
+    "lost": "lost (the worker died)",
+    "cancelled": "cancelled",
+    "abandoned": "abandoned (hpo was killed)",
+    "expired": "expired (hpo was stopped for too long)",
+    "copied": "copied (its Optuna study was renamed meanwhile)",
+    "unknown": "of an older hpo",
+}
 
 
 def study_list(summaries: Sequence[Summary]) -> None:
@@ -84,6 +95,31 @@ def study(summary: Summary) -> None:
             out.print(f"  {name}: {axis['action']}, {axis['reason']}")
 
 
+def deleted(summary: Summary) -> None:
+    """Print which stages have no parameters and scores any more."""
+    for stage in summary.stages:
+        if stage.deleted:
+            err.print(
+                f"stage {stage.number}: its Optuna study {stage.optuna_study} was deleted, and "
+                "with it parameters and scores",
+                soft_wrap=True,
+            )
+
+
+def retries(summary: Summary) -> None:
+    """Print why attempts did not count and were made again."""
+    for stage in summary.stages:
+        reasons = Counter(reason for trial in summary.of(stage) for reason in trial.retried)
+        if reasons:
+            told = ", ".join(f"{count} {_RETRIED[reason]}" for reason, count in reasons.items())
+            total = reasons.total()
+            out.print(
+                f"\nstage {stage.number}, {total} attempt{'s' * (total > 1)} that did not count: "
+                f"{told}",
+                soft_wrap=True,
+            )
+
+
 def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
     """Print why trials failed.
 
@@ -101,7 +137,7 @@ def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
             continue
         out.print(f"\nstage {stage.number}, failed trials:")
         for trial in here[:FAILURES]:
-            out.print(f"  trial {trial.number}: {_failure(trial)}")
+            out.print(f"  trial {trial.number}: {words.failure(trial)}")
         if len(here) > FAILURES:
             out.print(f"  … and {len(here) - FAILURES} more")
     first = next((trial for trial in failed if trial.error), None)
@@ -112,14 +148,6 @@ def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
     else:
         command = f"hpo show {summary.study.id} --debug{hints.suffix(storage)}"
         out.print(f"\nThe whole traceback of the first: {command}", soft_wrap=True)
-
-
-def _failure(trial: Trial) -> str:
-    if trial.error:
-        return words.last_line(trial.error)
-    if trial.reason == "lost":
-        return f"its worker died, {trial.attempt} time{'s' * (trial.attempt > 1)}"
-    return trial.reason or "no reason was stored"
 
 
 def _ranges_below(bars: Mapping[str, Sequence[str]], stages: Sequence[str]) -> None:
@@ -137,12 +165,12 @@ def _stage_bar(summary: Summary, stage: Stage, name: str) -> str:
     if name not in stage.space:
         return "–"
     scale = [other.space[name] for other in summary.stages if name in other.space]
-    best = [trial.params for trial in summary.top(stage)]
+    best = [trial.params for trial in summary.top(stage) if not trial.diverged]
     return words.bar(stage.space[name], scale, words.extremes(stage.space, name, best))
 
 
 def _widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    return [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
 
 
 def _fits(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
@@ -155,7 +183,7 @@ def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = _widths(titles, rows)
 
     def line(cells: Sequence[str]) -> str:
-        return "   ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
+        return "   ".join(map(padded, cells, widths)).rstrip()
 
     out.print(line(titles), style="dim")
     for row in rows:
@@ -164,14 +192,13 @@ def _columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _trials(summary: Summary, stage: Stage) -> str:
     counts = summary.counts(stage)
-    diverged = sum(trial.diverged for trial in summary.of(stage))
     notes = [
         f"{count} {word}"
         for count, word in (
             (counts.open, "open"),
             (counts.failed, "fail"),
             (counts.pruned, "pruned"),
-            (diverged, "div."),
+            (words.diverged(summary.of(stage)), "div."),
         )
         if count
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
+from hpo import tracebacks
 from hpo.space import Axis, Choice, Space
+from hpo.trial import Trial, TrialState
 
 BAR = 10
 
@@ -32,9 +34,24 @@ def printed(line: str) -> str:
     return _CONTROL.sub("", line)
 
 
-def last_line(error: str) -> str:
-    """Return the line of a traceback that says what happened."""
-    return error.strip().rpartition("\n")[2]
+def failure(trial: Trial) -> str:
+    """Return why a trial failed."""
+    match trial.reason:
+        case "timeout":
+            return f"stopped after {trial.seconds or 0:.3g} s, its time limit"
+        case "memory":
+            return "stopped: it took more memory than its limit"
+        case "lost":
+            times = trial.retried.count("lost") + 1
+            return f"its worker died{f' {times} times' if times > 1 else ''}"
+        case "diverged":
+            return "it diverged before it had reported a score"
+    return tracebacks.said(trial.error) if trial.error else trial.reason or "no reason was stored"
+
+
+def diverged(trials: Iterable[Trial]) -> int:
+    """Return how many trials diverged; those that have failed by it count among the failed."""
+    return sum(trial.diverged and trial.state is not TrialState.FAIL for trial in trials)
 
 
 def number(value: Any) -> str:
@@ -42,9 +59,16 @@ def number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def score(value: float) -> str:
-    """Return a score; three decimals suit accuracies, others get four significant digits."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+def score(value: float, sign: Literal["", "+"] = "") -> str:
+    """Return a score; three decimals suit accuracies, others get significant digits.
+
+    Args:
+        value: The score, or a difference or an error of scores.
+        sign: "+" if a positive value has one too.
+    """
+    if 0 < abs(value) < 0.0005:  # three decimals would be 0.000
+        return f"{value:{sign}.3g}"
+    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign}.4g}"
 
 
 def edge(axis: Axis, value: float) -> str:

@@ -47,8 +47,7 @@ def default_limits(space: Space) -> dict[str, tuple[float, float]]:
 def cell(axis: Numeric, value: float) -> tuple[float, float]:
     """Return the positions that `from_unit` maps onto a value; one point if continuous."""
     if axis.step is not None:
-        count = _count(axis)
-        index = min(max(round((value - axis.low) / axis.step), 0), count - 1)
+        index, count = axis.index(value), axis.count
         return index / count, (index + 1) / count
     if isinstance(axis, Int):
         return axis.to_unit(value - 0.5), axis.to_unit(value + 0.5)
@@ -84,8 +83,8 @@ def shrunk(axis: Numeric, u: tuple[float, float], inside: tuple[float, float]) -
         low = _readable(axis, low, box, ROUND_FLOOR)
         high = _readable(axis, high, box, ROUND_CEILING)
     else:  # every value stays whose cell is not wholly outside
-        low = _value(axis, math.floor((low - axis.low) / step - 0.5 + _EPS) + 1)
-        high = _value(axis, math.ceil((high - axis.low) / step + 0.5 - _EPS) - 1)
+        low = axis.value_at(math.floor((low - axis.low) / step - 0.5 + _EPS) + 1)
+        high = axis.value_at(math.ceil((high - axis.low) / step + 0.5 - _EPS) - 1)
     low = axis.low if u[0] <= 0 else max(min(low, inside[0]), axis.low)
     high = axis.high if u[1] >= 1 else min(max(high, inside[1]), axis.high)
     return with_ends(axis, low, high)
@@ -117,13 +116,13 @@ def grown(axis: Numeric, new: Numeric, side: Side, limits: tuple[float, float]) 
     else:
         if axis.log:
             limit = max(limit, 1)  # whatever [limits] says, a logarithm needs it
-        last = _count(axis) - 1 if up else 0
+        last = axis.count - 1 if up else 0
         fitting = math.floor(sign * (edge - _at(axis, 1.0 if up else 0.0)) / step + _EPS)
-        room = math.floor(sign * (limit - _value(axis, last)) / step + _EPS)
+        room = math.floor(sign * (limit - axis.value_at(last)) / step + _EPS)
         steps = min(max(fitting, 1), room)
         if steps <= 0:
             return new
-        edge = _value(axis, last + sign * steps)
+        edge = axis.value_at(last + sign * steps)
     return with_ends(new, new.low, edge) if up else with_ends(new, edge, new.high)
 
 
@@ -133,7 +132,7 @@ def _at(axis: Numeric, u: float) -> float:
     high: float = axis.high
     step = _step(axis)
     if step is not None:  # the cells of the first and the last value belong to the box
-        low, high = low - step / 2, low + (_count(axis) - 0.5) * step
+        low, high = low - step / 2, low + (axis.count - 0.5) * step
     if axis.log:
         return math.exp(math.log(low) + u * math.log(high / low))
     return low + u * (high - low)
@@ -142,22 +141,6 @@ def _at(axis: Numeric, u: float) -> float:
 def _step(axis: Numeric) -> float | None:
     """Return the distance of the values of a discrete axis, None on a continuous one."""
     return (axis.step or 1) if isinstance(axis, Int) else axis.step
-
-
-def _count(axis: Numeric) -> int:
-    """Return the number of values of a discrete axis."""
-    return (
-        len(range(axis.low, axis.high + 1, axis.step or 1))
-        if isinstance(axis, Int)
-        else len(axis.values())
-    )
-
-
-def _value(axis: Numeric, index: int) -> float:
-    """Return a value of a discrete axis, counted from its lower edge, also outside the box."""
-    if isinstance(axis, Int):
-        return axis.low + index * (axis.step or 1)
-    return round(axis.low + index * (axis.step or 1.0), 12)  # as Float.values() does
 
 
 def _readable(axis: Numeric, edge: float, box: tuple[float, float], rounding: str) -> float:

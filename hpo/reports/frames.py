@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pandas as pd
 
 from hpo.errors import MissingExtraError
-from hpo.service import open_study
+from hpo.launch import open_study
 from hpo.store.engine import reading
 from hpo.store.studies import study_stages
 from hpo.store.trials import stage_curves, stage_trials
@@ -110,7 +110,8 @@ def render(frame: pd.DataFrame, form: str) -> bytes:
             text = frame.to_csv(index=False)
         case "json":
             # pandas would round to 15 decimals, and a weight decay of 1e-7 with it.
-            rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+            numbers = frame.replace([math.inf, -math.inf], math.nan)  # which JSON has no word for
+            rows = numbers.astype(object).where(numbers.notna(), None).to_dict(orient="records")
             text = json.dumps(rows) + "\n"
         case "html":
             text = frame.to_html(index=False, na_rep="")

@@ -143,17 +143,11 @@ class _Code:
 def _code(axis: Axis) -> _Code:
     if isinstance(axis, Choice):
         # By position: Optuna finds a choice with ==, which takes True for 1.
-        place = {(isinstance(c, bool), c): i for i, c in enumerate(axis.choices)}
-        return _Code(
-            CategoricalDistribution(range(len(axis.choices))),
-            lambda value: place[isinstance(value, bool), value],
-            axis.choices.__getitem__,
-        )
+        return _Code(CategoricalDistribution(range(axis.count)), axis.index, axis.value_at)
     if not isinstance(axis, Float):
-        step = axis.step or 1
         # The last value, not the limit: Optuna warns of a range that its step does not divide.
-        last = axis.high - (axis.high - axis.low) % step
-        return _Code(IntDistribution(axis.low, last, log=axis.log, step=step), int, int)
+        last = axis.value_at(axis.count - 1)
+        return _Code(IntDistribution(axis.low, last, axis.log, axis.step or 1), int, int)
     if axis.step is None:
         low, high = axis.low, axis.high
         return _Code(
@@ -162,12 +156,7 @@ def _code(axis: Axis) -> _Code:
             lambda value: min(max(float(value), low), high),
         )
     # By position: Optuna's multiples of a step differ from ours in the last digit.
-    values, start, distance = axis.values(), axis.low, axis.step
-    return _Code(
-        IntDistribution(0, len(values) - 1),
-        lambda value: min(round((value - start) / distance), len(values) - 1),
-        values.__getitem__,
-    )
+    return _Code(IntDistribution(0, axis.count - 1), axis.index, axis.value_at)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hpo.sampling.request import Request
 from hpo.trial import Trial, TrialState, merged
@@ -16,13 +17,22 @@ def settings(request: Request, trials: Iterable[Trial]) -> list[Trial]:
       beyond. So are a failed and a waiting one, and a finished one without a finite value.
     - The replicates of a setting become one trial (`merged`): a sampler that counts trials must
       not count seeds.
+    - A diverged setting is at least as bad as the worst that is not: what it reported before it
+      broke may be better than everything else, and a model would look for more of it.
 
     Args:
         request: What is asked for; its space may be narrower than that of the trials.
         trials: Trials in any order. They are left as they are.
     """
     shown = (t for t in trials if _teaches(t) and request.space.contains(t.params))
-    return merged(shown, request.replicates)
+    found = merged(shown, request.replicates)
+    sound = [t.value for t in found if t.state is TrialState.COMPLETE and not t.diverged]
+    worst = [value for value in sound if value is not None]
+    worse = min if request.direction == "maximize" else max
+    return [
+        replace(t, value=worse([t.value, *worst])) if t.diverged and t.value is not None else t
+        for t in found
+    ]
 
 
 def _teaches(trial: Trial) -> bool:

@@ -35,7 +35,7 @@ def distribution_json(axis: Axis) -> str:
     else:
         name = "IntDistribution"
         step = axis.step or 1
-        last = axis.high - (axis.high - axis.low) % step
+        last = axis.value_at(axis.count - 1)
         attributes = {"log": axis.log, "step": step, "low": axis.low, "high": last}
     return json.dumps({"name": name, "attributes": attributes})
 
@@ -49,12 +49,4 @@ def from_row(value: float, distribution: str) -> Any:
 
 
 def _internal(axis: Axis, value: Any) -> float:
-    if isinstance(axis, Choice):
-        return float(
-            next(
-                i
-                for i, choice in enumerate(axis.choices)
-                if choice == value and isinstance(choice, bool) == isinstance(value, bool)
-            )
-        )
-    return float(value)
+    return float(axis.index(value) if isinstance(axis, Choice) else value)

@@ -11,30 +11,35 @@ Three settings matter, and each has a failure behind it:
 
 from __future__ import annotations
 
+import json
+import shlex
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from hpo.errors import DatabaseError
+from hpo.store.sqlite_file import DriverConnection, Mode, connect, look, not_writable, waiting
 
 __all__ = [
     "BUSY_TIMEOUT_S",
     "DEFAULT_URL",
     "Connection",  # for annotations elsewhere: this package is the one door to SQLAlchemy
+    "Durability",
     "Engine",
     "Mode",
     "database_path",
     "explain",
     "identity",
     "open_engine",
+    "opened",
     "reading",
     "writing",
 ]
@@ -43,7 +48,8 @@ DEFAULT_URL = "sqlite:///hpo.db"
 BUSY_TIMEOUT_S = 60.0
 CREATION_S = 2.0
 
-Mode = Literal["read", "write", "create"]
+Durability = Literal["normal", "full"]
+"""What a commit survives: the death of any process, or a power cut too."""
 
 _READING = "hpo_reading"
 
@@ -61,25 +67,29 @@ def database_path(url: str) -> Path:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # What cannot be read may hold a password and is not repeated then.
-        shown = "That" if "@" in url else f"'{url}'"
-        file = "hpo.db" if "@" in url or ":" in url else url
+        # What cannot be read may hold a password and is repeated only if it looks like a path.
+        shown = "That" if "@" in url or "=" in url else f"'{url}'"
+        file = "hpo.db" if ":" in url or shown == "That" else url
         raise DatabaseError(
             f"{shown} is not a database URL. A file is written sqlite:///{file}"
         ) from None
+    # Passwords are also found among the options, and in front of a file's name for SQLCipher.
+    shown = parsed.set(query={}).render_as_string(hide_password=True)
     if parsed.get_backend_name() != "sqlite":
         raise DatabaseError(
-            f"{parsed.render_as_string(hide_password=True)} is not a SQLite database. "
+            f"{shown} is not a SQLite database. "
             "Only SQLite is supported, for example sqlite:///hpo.db"
         )
     if "?" in url:
         # What follows would be cut off in silence: another file than the one that was meant.
         raise DatabaseError(
-            f"{url} has a question mark: options after it are not supported. "
+            f"{shown} has a question mark behind it: options are not supported. "
             "In a path it is written %3F"
         )
     if parsed.host or parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise DatabaseError(f"{url} cannot be used. A file is written sqlite:///{parsed.database}")
+        raise DatabaseError(
+            f"{shown} cannot be used. A file is written sqlite:///{parsed.database}"
+        )
     path = parsed.database
     if not path or path == ":memory:" or path.startswith("file:"):
         raise DatabaseError("The database must be a file, for example sqlite:///hpo.db")
@@ -90,54 +100,81 @@ def database_path(url: str) -> Path:
     return Path(path)
 
 
-def open_engine(url: str, mode: Mode) -> Engine:
+def open_engine(url: str, mode: Mode, durability: Durability = "normal") -> Engine:
     """Open a database file.
 
     Args:
         url: A SQLite URL.
         mode: "read" opens read-only, "write" opens an existing file, "create" also makes a new one.
+        durability: "full" waits at each commit until the disk has it.
 
     Returns:
         An engine whose transactions begin by `reading` or `writing`. It connects lazily and is
         not to be carried over a fork.
 
     Raises:
-        DatabaseError: The URL cannot be used, or the file is missing or empty.
+        DatabaseError: The URL cannot be used, or names no file, or an empty one.
     """
     path = database_path(url)
-    if not path.exists():
+    _check_file(path, mode)
+    path = path.resolve()
+
+    def creator() -> sqlite3.Connection:
+        connection = connect(path, mode, BUSY_TIMEOUT_S)
+        connection.execute("PRAGMA foreign_keys = ON")
+        if mode != "read":
+            connection.execute(f"PRAGMA synchronous = {durability}")
+            if durability == "full":
+                connection.execute("PRAGMA fullfsync = ON")  # macOS: past the disk's own cache
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        return connection
+
+    engine = create_engine(url, creator=creator, hide_parameters=True)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+@contextmanager
+def opened(url: str, mode: Mode, durability: Durability = "normal") -> Iterator[Engine]:
+    """Open a database file for a while; see `open_engine`.
+
+    With the last connection goes the log beside the file: what is left is one file, and whole.
+    """
+    engine = open_engine(url, mode, durability)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _check_file(path: Path, mode: Mode) -> None:
+    """Refuse what cannot be a database, before anything is opened."""
+    found = look(path)
+    if found is None:
         if mode != "create":
             raise DatabaseError(
                 f"There is no database {path}. A study makes one: hpo start   "
                 "(or name another with --storage or HPO_STORAGE)"
             )
         if not path.parent.is_dir():
-            raise DatabaseError(f"There is no folder {path.parent} to make {path.name} in.")
-    elif path.is_dir():
-        raise DatabaseError(f"{path} is a folder, not a database file.")
+            raise DatabaseError(
+                f"There is no folder {path.parent} to make {path.name} in. "
+                f"Make it first: mkdir -p {shlex.quote(str(path.parent))}"
+            )
+    elif stat.S_ISDIR(found.st_mode):
+        raise DatabaseError(
+            f"{path} is a folder, not a database file. Name a file in it: "
+            f"--storage sqlite:///{path / 'hpo.db'}"
+        )
+    elif not stat.S_ISREG(found.st_mode):
+        raise DatabaseError(
+            f"{path} is a pipe or a device, not a database file. Name a file: --storage sqlite:///hpo.db"
+        )
     elif _is_empty(path) and not (mode == "create" and _gets_content(path)):
         raise DatabaseError(
-            f"{path} is empty ({path.stat().st_size} bytes), not a database. Nothing was changed. "
+            f"{path} is empty ({found.st_size} bytes), not a database. Nothing was changed. "
             "Restore a copy made by: hpo db backup   or remove the file"
         )
-    sqlite_mode = {"read": "ro", "write": "rw", "create": "rwc"}[mode]
-    uri = f"file:{quote(str(path.resolve()))}?mode={sqlite_mode}"
-
-    def connect() -> sqlite3.Connection:
-        # isolation_level=None: the driver begins nothing by itself, see `_begin`.
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        if mode != "read" and not _is_foreign(connection):
-            _use_wal(connection)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        return connection
-
-    engine = create_engine(url, creator=connect, hide_parameters=True)
-    event.listen(engine, "begin", _begin)
-    return engine
 
 
 def _is_empty(path: Path) -> bool:
@@ -154,46 +191,30 @@ def _gets_content(path: Path) -> bool:
     return True
 
 
-def _is_foreign(connection: sqlite3.Connection) -> bool:
-    """Return whether another program made the file, which then is not to be changed."""
-    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-    return bool(names) and not {"studies", "alembic_version"} <= names
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # SQLite does not wait for a lock here when two processes turn to WAL at once: both hold what
-    # the other needs, and it says so at once. One of thirty that open a new file runs into it.
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
 def _begin(connection: Connection) -> None:
     reading = connection.get_execution_options().get(_READING, False)
     # On the driver's connection: through SQLAlchemy's it costs as much as a query.
-    driver: Any = connection.connection.dbapi_connection
-    driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+    _driver(connection).execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _driver(connection: Connection) -> DriverConnection:
+    return cast(DriverConnection, connection.connection.dbapi_connection)
 
 
 def identity(engine: Engine) -> tuple[int, int]:
     """Return what tells a database file from every other, also from a later one of its name.
 
     Raises:
-        DatabaseError: The file is gone.
+        DatabaseError: The file is gone, or cannot be looked at any more.
     """
     path = database_path(str(engine.url))
-    try:
-        found = path.stat()
-    except FileNotFoundError:
+    found = look(path)
+    if found is None:
         raise DatabaseError(
-            f"{path} was removed while it was in use. What was written to it since is lost."
-        ) from None
+            f"{path} was removed or moved while it was in use. If it was moved, move it back "
+            f"before anything else: {path.name}-wal beside it holds the newest results. "
+            "Otherwise restore a copy made by: hpo db backup"
+        )
     return found.st_dev, found.st_ino
 
 
@@ -206,12 +227,22 @@ def reading(source: Engine | Connection) -> Iterator[Connection]:
             share (half) of their cost.
 
     Raises:
-        DatabaseError: The file cannot be read.
+        DatabaseError: The file cannot be read, or was changed where it cannot be locked.
     """
     with _explained(source.engine), _connected(source) as connection:
         connection.execution_options(**{_READING: True})
-        with connection.begin():
-            yield connection
+        if _driver(connection).outdated:
+            connection.invalidate()
+        driver = _driver(connection)  # another one then
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            if driver.outdated:  # explains whatever was found
+                raise DatabaseError(
+                    f"{source.engine.url.database} was changed by another program while it was "
+                    "read without locks. Run the command again."
+                )
 
 
 @contextmanager
@@ -241,33 +272,53 @@ def _explained(engine: Engine) -> Iterator[None]:
         cause: Any = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise  # A broken rule of ours, not a broken file.
-        raise DatabaseError(explain(engine, str(cause))) from error
-    except SQLAlchemyError as error:
-        raise DatabaseError(explain(engine, str(error))) from error
+        raise DatabaseError(explain(engine, cause)) from error
+    # The last two are of damaged text; SQLite's own messages quote it, too.
+    except (SQLAlchemyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatabaseError(explain(engine, error)) from error
 
 
-def explain(engine: Engine, reason: str) -> str:
-    """Return the sentence for a database error, by SQLite's own reason."""
-    name = engine.url.database
-    if "not a database" in reason or "malformed" in reason:
-        return (
-            f"{name} is not a readable database ({reason}). Nothing was changed. "
-            "Restore a copy made by: hpo db backup"
-        )
-    if "locked" in reason:
-        return (
-            f"{name} stayed locked for {BUSY_TIMEOUT_S:.0f} s by another program. "
-            "Close it and run the command again."
-        )
-    if "readonly" in reason:
-        return (
-            f"{name} cannot be written ({reason}). Check its permissions and its folder's: "
-            "SQLite makes files beside it, also to read."
-        )
-    if "unable to open" in reason:
-        return f"{name} cannot be opened ({reason}). Check its permissions and its folder's."
-    if "full" in reason:
-        return f"The disk is full: {name} could not grow. Free some space, then: hpo resume STUDY"
-    if "no such table" in reason or "no such column" in reason:
-        return f"{name} is not a database of hpo ({reason}). Look with: hpo db status"
-    return f"{name} could not be used: {reason}"
+def explain(engine: Engine, error: Exception) -> str:
+    """Return the sentence for a database error, by SQLite's own code for its reason."""
+    path, reason = Path(str(engine.url.database)), str(error)
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if isinstance(error, ValueError) or "Could not decode" in reason:  # the driver has no code
+        code, reason = sqlite3.SQLITE_CORRUPT, "it has damaged text in it"
+    match code & 0xFF:  # what is above tells more, see https://www.sqlite.org/rescode.html
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            beside = waiting(path)  # would be taken into the copy, and break it
+            without = f"   and remove {beside}" if beside else ""
+            return (
+                f"{path} is not a readable database ({reason}). Nothing was changed. "
+                f"Restore a copy made by: hpo db backup{without}"
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return (
+                f"{path} stayed locked for {BUSY_TIMEOUT_S:.0f} s by another program. "
+                "Close it and run the command again."
+            )
+        case sqlite3.SQLITE_READONLY if code == sqlite3.SQLITE_READONLY_ROLLBACK:
+            return (
+                f"{path} was left by another program in the middle of a change. "
+                "To take that back: hpo db upgrade"
+            )
+        case sqlite3.SQLITE_READONLY:
+            return not_writable(path, reason)
+        case sqlite3.SQLITE_CANTOPEN:
+            return (
+                f"{path} cannot be opened ({reason}). Check its permissions and its folder's: "
+                "SQLite makes files beside it. Then look with: hpo db status"
+            )
+        case sqlite3.SQLITE_FULL:
+            return (
+                f"The disk is full: {path} could not grow. Free some space, then: hpo resume STUDY"
+            )
+        case sqlite3.SQLITE_IOERR:
+            return (
+                f"The disk failed while {path} was used ({reason}): it may be over a quota, or "
+                "broken. Mend that, look with hpo db check, then: hpo resume STUDY"
+            )
+        case sqlite3.SQLITE_ERROR if "no such table" in reason or "no such column" in reason:
+            return f"{path} is not a database of hpo ({reason}). Look with: hpo db status"
+        case _:
+            return f"{path} could not be used ({reason}). Look with: hpo db check"

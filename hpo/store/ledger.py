@@ -2,87 +2,35 @@
 
 A stage of N trials has N rows in `hpo_slots`. Every change of a slot is one transaction together
 with the Optuna rows that it concerns, and every write of a worker's result names the attempt that
-it belongs to (the fencing token): a supervisor that lost its slot can write nothing any more.
+it belongs to (the fencing token, https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html):
+a supervisor that lost its slot can write nothing any more.
 
     open ──claim──▶ running ──finish──▶ complete | pruned | failed
-      ▲                │
-      └─release, lose──┘
+      ▲              │    ▲
+      └release, lose─┘    └─claim, once its owner is dead or its lease is over
+
+The reason of an attempt that did not count stays in `hpo_retries`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 
+from hpo import tracebacks
 from hpo.errors import SlotTakenOver, StateError
-from hpo.store import distributions, owner, trial_rows
+from hpo.store import curve_metrics, distributions, lease, owner, studies, trial_rows
+from hpo.store.attempt import Claim, Opening, Outcome, Step
 from hpo.store.engine import reading, writing
 from hpo.store.optuna_tables import trials
-from hpo.store.studies import STAGE_ATTR
-from hpo.store.tables import curves, slots, stages
+from hpo.store.reconcile import reconcile
+from hpo.store.tables import curves, retries, slots
 from hpo.store.trials import read_params
 from hpo.study import Stage
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A slot that this process runs.
-
-    Args:
-        slot: Its number in the stage; also the number of its trial.
-        attempt: The fencing token.
-        slot_id: Its row in `hpo_slots`.
-        trial_id: Its row in Optuna's `trials` when it was claimed.
-        params: The parameters, if an earlier attempt has drawn them.
-    """
-
-    slot: int
-    attempt: int
-    slot_id: int
-    trial_id: int
-    params: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the objective reported at one step.
-
-    Args:
-        step: Epoch, iteration or layer.
-        seconds: Time since the attempt began.
-        metrics: Floats by name; they may be NaN or infinite.
-    """
-
-    step: int
-    seconds: float
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended.
-
-    Args:
-        state: The state that the slot takes.
-        value: The score; None for a failure.
-        seconds: Duration of the attempt.
-        diverged_at: Step at which training stopped being finite.
-        reason: Why it failed.
-        error: Traceback of the objective's exception.
-    """
-
-    state: Literal["complete", "pruned", "failed"]
-    value: float | None
-    seconds: float
-    diverged_at: int | None = None
-    reason: str | None = None
-    error: str | None = None
-
 
 _OPTUNA_STATE: dict[str, trial_rows.FinishedState] = {
     "complete": "COMPLETE",
@@ -105,82 +53,137 @@ class Ledger:
         self._stage = stage
         self._metric = metric
         self._owner = owner.new()
+        self._study_id: int | None = None
 
     def close(self) -> None:
         """Stop owning slots: what is still held is free for others, also in this process."""
         owner.retire(self._owner)
 
-    def recover(self) -> int:
-        """Open the slots again whose supervisor has died on this host.
+    def next_open(self) -> Opening | None:
+        """Return the lowest slot that is open, or whose owner has no claim to it any more.
 
-        Returns:
-            Their number.
+        Nothing is reserved: parameters are drawn next, which may take long and must not keep
+        others from writing; then `claim` tells whether the slot is still to be had.
         """
-        with writing(self._engine) as connection:
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                select(slots)
+                .where(slots.c.stage_id == self._stage.id, slots.c.state == "open")
+                .order_by(slots.c.slot)
+                .limit(1)
+            ).first()
             held = connection.execute(
-                select(slots.c.id, slots.c.owner).where(
-                    slots.c.stage_id == self._stage.id, slots.c.state == "running"
-                )
-            ).all()
-            dead = [row.id for row in held if not owner.alive(row.owner)]
-            for slot_id in dead:
-                _open(connection, slot_id)
-            return len(dead)
+                select(slots)
+                .where(slots.c.stage_id == self._stage.id, slots.c.state == "running")
+                .order_by(slots.c.slot)
+            )
+            for other in held:
+                if row is not None and row.slot < other.slot:
+                    break
+                if self._forfeited(other):
+                    row = other
+                    break
+            if row is None:
+                return None
+            return Opening(row.slot, self._drawn_before(connection, row.slot, row.attempt))
 
-    def claim(self) -> Claim | None:
-        """Take the lowest open slot.
+    def claim(self, slot: int, drawn: Mapping[str, Any], seed: int) -> Claim | None:
+        """Take a slot, with everything that its work needs, in one transaction.
+
+        Args:
+            slot: An open slot.
+            drawn: Its parameters, unless its setting has been drawn before: two supervisors with
+                other evidence may draw differently, and the first to write decides.
+            seed: `run.seed`.
 
         Returns:
-            None when no slot is open.
+            None when another supervisor took the slot meanwhile.
 
         Raises:
             StateError: The Optuna study of the stage was deleted or has trials of others.
         """
-        lowest = (
-            select(slots)
-            .where(slots.c.stage_id == self._stage.id, slots.c.state == "open")
-            .order_by(slots.c.slot)
-            .limit(1)
-        )
-        with reading(self._engine) as connection:  # asked often: takes no lock from a writer
-            if connection.execute(lowest).first() is None:
-                return None
-        with writing(self._engine) as connection:
-            row = connection.execute(lowest).first()
-            if row is None:
+        with self._writing() as connection:
+            row = connection.execute(
+                select(slots).where(slots.c.stage_id == self._stage.id, slots.c.slot == slot)
+            ).one()
+            if row.state == "running" and (reason := self._forfeited(row)):
+                _retry(connection, row.id, row.attempt, reason, row.owner)
+            elif row.state != "open":
                 return None
             attempt = row.attempt + 1
             connection.execute(
                 update(slots)
                 .where(slots.c.id == row.id)
-                .values(state="running", attempt=attempt, owner=self._owner)
-            )
-            trial_id, params = self._trial(connection, row.slot, attempt)
-            return Claim(row.slot, attempt, row.id, trial_id, params)
-
-    def _trial(
-        self, connection: Connection, slot: int, attempt: int
-    ) -> tuple[int, Mapping[str, Any] | None]:
-        """Return the Optuna trial of a slot, made at its first attempt."""
-        study_id = self._optuna_study(connection)
-        if attempt == 1:
-            added = trial_rows.append_trial(connection, study_id, started=datetime.now(UTC))
-            assert added is not None
-            trial_id, number = added
-            if number != slot:
-                raise StateError(
-                    f"The Optuna study {self._stage.optuna_study} has trials that hpo did not "
-                    f"make: the next number is {number} instead of {slot}. This stage cannot be "
-                    "finished; start a new study: hpo start"
+                .values(
+                    state="running",
+                    attempt=attempt,
+                    owner=self._owner,
+                    lease=lease.ends(),
+                    seed=seed,
                 )
-            return trial_id, None
-        trial_id = self._trial_id(connection, slot)
-        # The one write that Optuna itself would not do: the lost attempt's curve goes.
-        trial_rows.delete_intermediate_values(connection, trial_id)
-        return trial_id, read_params(connection, [trial_id]).get(trial_id)
+            )
+            params = self._drawn_before(connection, slot, row.attempt)
+            trial_id = self._trial(connection, slot, attempt)
+            if params is None:
+                params = drawn
+            rows = distributions.to_rows(self._stage.space, params)
+            trial_rows.insert_params(connection, trial_id, rows)
+            return Claim(slot, attempt, row.id, trial_id, params)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Open a write transaction, in which slots and trials agree.
+
+        The dashboard's "rename" gives a study another id, also while it runs.
+        """
+        with writing(self._engine) as connection:
+            study_id = studies.optuna_study_of(connection, self._stage)
+            if study_id != self._study_id:
+                reconcile(connection, self._stage, self._metric)
+            yield connection
+        self._study_id = study_id
+
+    def _forfeited(self, row: Any) -> str | None:
+        """Return why a running slot may be taken from its owner, or None if it may not."""
+        return None if row.owner == self._owner else lease.forfeited(row.owner, row.lease)
+
+    def _drawn_before(
+        self, connection: Connection, slot: int, attempts: int
+    ) -> Mapping[str, Any] | None:
+        """Return the parameters of a slot's setting, if they were drawn already."""
+        replicates = self._stage.seeds
+        if attempts == 0 and replicates == 1:
+            return None
+        first = slot // replicates * replicates
+        ids = connection.scalars(
+            select(trials.c.trial_id).where(
+                trials.c.study_id == self._optuna_study(connection),
+                trials.c.number.between(first, first + replicates - 1),
+            )
+        )
+        return next(iter(read_params(connection, list(ids)).values()), None)
+
+    def _trial(self, connection: Connection, slot: int, attempt: int) -> int:
+        """Return the Optuna trial of a slot, made at its first attempt."""
+        if attempt > 1:
+            trial_id = self._trial_id(connection, slot)
+            # The one write that Optuna itself would not do: the lost attempt's curve goes.
+            trial_rows.delete_intermediate_values(connection, trial_id)
+            return trial_id
+        study_id = self._optuna_study(connection)
+        added = trial_rows.append_trial(connection, study_id, started=datetime.now(UTC))
+        assert added is not None
+        trial_id, number = added
+        if number != slot:
+            raise StateError(
+                f"The Optuna study {self._stage.optuna_study} has trials that hpo did not "
+                f"make: the next number is {number} instead of {slot}. This stage cannot be "
+                "finished; start a new study: hpo start"
+            )
+        return trial_id
 
     def _optuna_study(self, connection: Connection) -> int:
-        study_id = trial_rows.find_study_by_user_attr(connection, STAGE_ATTR, self._stage.uuid)
+        study_id = studies.optuna_study_of(connection, self._stage)
         if study_id is None:
             raise StateError(
                 f"The Optuna study {self._stage.optuna_study} of this stage was deleted. "
@@ -215,139 +218,122 @@ class Ledger:
             )
         return found
 
-    def sampled(self, claim: Claim, drawn: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
-        """Record the parameters of a trial before its work begins.
-
-        Args:
-            claim: The slot.
-            drawn: Its parameters.
-            seed: `run.seed`.
+    def beat(self, reports: Iterable[tuple[Claim, Sequence[Step]]]) -> list[Claim]:
+        """Extend the leases of running slots, and record what was reported since the last time.
 
         Returns:
-            The recorded parameters: another replicate's, if the setting has been drawn before.
-
-        Raises:
-            SlotTakenOver: The slot is another supervisor's now.
+            The slots that are another supervisor's now; nothing was written for them.
         """
-        with writing(self._engine) as connection:
-            self._fence(connection, claim, seed=seed)
-            trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
-            params = self._params_of_setting(connection, claim.slot) or drawn
-            rows = distributions.to_rows(self._stage.space, params)
-            trial_rows.insert_params(connection, trial_id, rows)
-            return params
-
-    def _params_of_setting(self, connection: Connection, slot: int) -> Mapping[str, Any] | None:
-        """Return what another replicate of the slot's setting has drawn, if one has.
-
-        Two supervisors with other evidence may draw differently; the first to write decides.
-        """
-        replicates = self._stage.seeds
-        if replicates == 1:
-            return None
-        first = slot // replicates * replicates
-        ids = connection.scalars(
-            select(trials.c.trial_id).where(
-                trials.c.study_id == self._optuna_study(connection),
-                trials.c.number.between(first, first + replicates - 1),
-            )
-        )
-        return next(iter(read_params(connection, list(ids)).values()), None)
-
-    def record(self, claim: Claim, steps: Sequence[Step]) -> None:
-        """Record reported steps.
-
-        Raises:
-            SlotTakenOver: The slot is another supervisor's now.
-        """
-        if steps:
-            with writing(self._engine) as connection:
-                self._fence(connection, claim)
+        taken = []
+        with self._writing() as connection:
+            for claim, steps in reports:
+                try:
+                    self._fence(connection, claim, lease=lease.ends())
+                except SlotTakenOver:
+                    taken.append(claim)
+                    continue
                 trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
                 self._write_steps(connection, claim, trial_id, steps)
+        return taken
 
     def finish(self, claim: Claim, outcome: Outcome, steps: Sequence[Step]) -> None:
         """Record the end of a trial, with the steps that are not recorded yet.
 
         Raises:
-            SlotTakenOver: The slot is another supervisor's now.
+            SlotTakenOver: The slot is another supervisor's now, or was counted as a person said.
         """
-        with writing(self._engine) as connection:
-            self._finish(connection, claim, outcome, steps)
+        with self._writing() as connection:
+            counted = self._finish(connection, claim, outcome, steps)
+        if not counted:
+            raise SlotTakenOver(
+                f"Trial {claim.slot} of {self._stage.optuna_study} was ended by another program"
+            )
 
     def lose(self, claim: Claim, max_attempts: int, seconds: float) -> bool:
         """Record that the worker of an attempt died under a living supervisor.
 
         Returns:
             Whether the slot is open again; otherwise it has failed with the reason "lost".
+
+        Raises:
+            SlotTakenOver: The slot is another supervisor's now.
         """
-        with writing(self._engine) as connection:
-            losses: int = self._fence(connection, claim).losses + 1
-            again = losses < max_attempts
-            if not again:
-                self._finish(connection, claim, Outcome("failed", None, seconds, reason="lost"), [])
-            connection.execute(
-                update(slots).where(slots.c.id == claim.slot_id).values(losses=losses)
+        with self._writing() as connection:
+            lost_before = connection.scalar(
+                select(func.count())
+                .select_from(retries)
+                .where(retries.c.slot_id == claim.slot_id, retries.c.reason == "lost")
             )
+            again = (lost_before or 0) + 1 < max_attempts
             if again:
-                _open(connection, claim.slot_id)
+                self._open(connection, claim, "lost")
+            else:
+                self._finish(connection, claim, Outcome("failed", None, seconds, reason="lost"), [])
             return again
 
     def release(self, claim: Claim) -> None:
-        """Give a slot back that will not be finished by this supervisor."""
+        """Give a slot back that will not be finished by this supervisor.
+
+        Raises:
+            SlotTakenOver: The slot is another supervisor's now.
+        """
         with writing(self._engine) as connection:
-            self._fence(connection, claim)
-            _open(connection, claim.slot_id)
+            self._open(connection, claim, "cancelled")
+
+    def _open(self, connection: Connection, claim: Claim, reason: str) -> None:
+        self._fence(connection, claim, state="open", owner=None, lease=None)
+        _retry(connection, claim.slot_id, claim.attempt, reason, self._owner)
 
     def _finish(
         self, connection: Connection, claim: Claim, outcome: Outcome, steps: Sequence[Step]
-    ) -> None:
+    ) -> bool:
+        """Count a slot; return False if a person has ended its trial, who then decides."""
+        trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
+        state = _OPTUNA_STATE[outcome.state]
         now = datetime.now(UTC)
+        if not trial_rows.finish_trial(connection, trial_id, state, outcome.value, now):
+            reconcile(connection, self._stage, self._metric)
+            return False
         self._fence(
             connection,
             claim,
             state=outcome.state,
             owner=None,
+            lease=None,
             seconds=outcome.seconds,
             diverged_at=outcome.diverged_at,
             reason=outcome.reason,
             error=outcome.error,
         )
-        trial_id = self._trial_id(connection, claim.slot, claim.trial_id)
         self._write_steps(connection, claim, trial_id, steps)
         attributes: dict[str, object] = {}  # what a person should see in the dashboard
         if outcome.diverged_at is not None:
             attributes["diverged_at"] = outcome.diverged_at
         if outcome.error is not None:
-            attributes["error"] = outcome.error.strip().splitlines()[-1]
+            attributes["error"] = tracebacks.said(outcome.error)
         elif outcome.reason is not None:
             attributes["error"] = outcome.reason
         trial_rows.set_user_attrs(connection, trial_id, attributes)
-        state = _OPTUNA_STATE[outcome.state]
-        if not trial_rows.finish_trial(connection, trial_id, state, outcome.value, now):
-            raise StateError(
-                f"Trial {claim.slot} of {self._stage.optuna_study} was finished by another "
-                "program. Look with: hpo db check"
-            )
-        self._close_stage(connection, now)
+        studies.close_if_counted(connection, self._stage)
+        return True
 
-    def _fence(self, connection: Connection, claim: Claim, **changes: Any) -> Any:
-        """Change the slot's row, if this process still holds it, and return it as it was."""
-        held = (
-            slots.c.id == claim.slot_id,
-            slots.c.state == "running",
-            slots.c.attempt == claim.attempt,
-            slots.c.owner == self._owner,
+    def _fence(self, connection: Connection, claim: Claim, **changes: Any) -> None:
+        """Change the slot's row, if this process still holds it."""
+        held = connection.execute(
+            update(slots)
+            .where(
+                slots.c.id == claim.slot_id,
+                slots.c.state == "running",
+                slots.c.attempt == claim.attempt,
+                slots.c.owner == self._owner,
+            )
+            .values(**changes)
         )
-        row = connection.execute(select(slots).where(*held)).first()
-        if row is None:
+        if held.rowcount == 0:
             raise SlotTakenOver(
                 f"Trial {claim.slot} of {self._stage.optuna_study} was taken over by another "
                 "supervisor; this one writes nothing more to it"
             )
-        if changes:
-            connection.execute(update(slots).where(*held).values(**changes))
-        return row
 
     def _write_steps(
         self, connection: Connection, claim: Claim, trial_id: int, steps: Sequence[Step]
@@ -362,11 +348,7 @@ class Ledger:
                     "attempt": claim.attempt,
                     "step": step.step,
                     "seconds": step.seconds,
-                    # JSON has no NaN: what is not a number is stored as null.
-                    "metrics": {
-                        name: value if math.isfinite(value) else None
-                        for name, value in step.metrics.items()
-                    },
+                    "metrics": curve_metrics.to_json(step.metrics),
                 }
                 for step in steps
             ],
@@ -374,19 +356,17 @@ class Ledger:
         shown = {s.step: s.metrics[self._metric] for s in steps if self._metric in s.metrics}
         trial_rows.insert_intermediate_values(connection, trial_id, shown)
 
-    def _close_stage(self, connection: Connection, now: datetime) -> None:
-        left = connection.scalar(
-            select(slots.c.id)
-            .where(slots.c.stage_id == self._stage.id, slots.c.state.in_(["open", "running"]))
-            .limit(1)
-        )
-        if left is None:
-            connection.execute(
-                update(stages).where(stages.c.id == self._stage.id).values(finished_at=now)
-            )
 
-
-def _open(connection: Connection, slot_id: int) -> None:
+def _retry(
+    connection: Connection, slot_id: int, attempt: int, reason: str, owner_name: str
+) -> None:
+    """Write down why an attempt did not count."""
     connection.execute(
-        update(slots).where(slots.c.id == slot_id).values(state="open", owner=None, seed=None)
+        retries.insert().values(
+            slot_id=slot_id,
+            attempt=attempt,
+            reason=reason,
+            owner=owner_name,
+            ended_at=datetime.now(UTC),
+        )
     )

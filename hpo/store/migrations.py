@@ -15,7 +15,7 @@ from hpo.errors import DatabaseError
 from hpo.store import optuna_tables, tables
 from hpo.store.engine import reading, writing
 
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "hpo_alembic_version"
 
 _versions = Table(
@@ -129,5 +129,5 @@ def _mismatch(engine: Engine, current: str | None) -> str:
         )
     return (
         f"{name} has revision {current} of the tables, which this hpo ({hpo.__version__}) does "
-        "not know. Install the newer hpo that wrote it"
+        "not know. Install the newer one that wrote it: pip install -U hpo-service"
     )

@@ -201,11 +201,14 @@ def check_head(connection: Connection) -> None:
     if heads == [HEAD]:
         return
     if not heads:
-        raise DatabaseError(f"{name} is not an Optuna database: it has no schema version.")
+        raise DatabaseError(
+            f"{name} is not an Optuna database: it has no schema version. Look with: hpo db status"
+        )
     if len(heads) > 1:
         raise DatabaseError(
             f"{name} has {len(heads)} rows in Optuna's table alembic_version, where exactly "
-            f"one belongs ({HEAD}). Another program wrote there: remove its row."
+            f"one belongs ({HEAD}). Another program wrote there: remove its row, "
+            "then look with: hpo db check"
         )
     if heads[0] in _OLDER:
         raise DatabaseError(
@@ -216,3 +219,12 @@ def check_head(connection: Connection) -> None:
         f"{name} has the Optuna schema {heads[0]}, which this hpo does not know (it knows "
         f"{HEAD}). Update hpo: pip install -U hpo-service"
     )
+
+
+def present(connection: Connection) -> bool:
+    """Return whether a database has exactly these tables of Optuna's."""
+    try:
+        check_head(connection)
+    except DatabaseError:
+        return False
+    return True

@@ -36,8 +36,22 @@ def alive(owner: str) -> bool:
     if namespace != _pid_namespace():
         return True  # in another container: its processes cannot be seen from here
     if _start_time(int(pid)) != start_time:
-        return False
+        return _hidden(int(pid))
     return int(pid) != os.getpid() or owner in _active
+
+
+def _hidden(pid: int) -> bool:
+    """Return whether there is such a process, of which we may know nothing: another user's.
+
+    Where /proc is mounted with `hidepid`, only its lease can tell then (proc(5)).
+    """
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return not Path(f"/proc/{pid}/stat").exists()
+    except ProcessLookupError:
+        return False
+    return False
 
 
 def _boot_id() -> str:
@@ -58,7 +72,7 @@ def _start_time(pid: int) -> str | None:
     """Return when a process started, in the system's own unit; None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return _start_time_by_ps(pid) if not Path("/proc/self").exists() else None
     # The second field is the command in parentheses, and may hold anything; `starttime` is
     # field 22, counted from 1 (proc(5)). A zombie has ended, though it still has an entry.
@@ -70,6 +84,10 @@ def _start_time_by_ps(pid: int) -> str | None:
     import subprocess
 
     shown = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-o", "lstart=", "-p", str(pid)],
+        env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
     return shown.replace("/", "-") or None

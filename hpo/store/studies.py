@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Row, func, select, update
 from hpo.definition import Definition, parse_definition
 from hpo.errors import NotFoundError, StateError
 from hpo.objective import Description
-from hpo.space import Space, parse_space
+from hpo.space import Space
+from hpo.space_parsing import parse_space
 from hpo.store import trial_rows
 from hpo.store.optuna_tables import studies as optuna_studies
-from hpo.store.optuna_tables import study_system_attributes
+from hpo.store.optuna_tables import study_system_attributes, study_user_attributes
 from hpo.store.tables import slots, stages, studies
 from hpo.study import Stage, Study
 
@@ -69,8 +70,8 @@ def find_study(connection: Connection, id_or_name: str | int) -> Study:
     row = connection.execute(select(studies).where(column)).first()
     if row is None:
         there = [f"{study.id} {study.name}" for study in all_studies(connection)]
-        known = f"There are: {', '.join(there[:20])}" if there else "There are none yet: hpo start"
-        raise NotFoundError(f"no study {wanted} in {connection.engine.url.database}. {known}.")
+        known = f"There are: {', '.join(there[:20])}." if there else "There are none yet: hpo start"
+        raise NotFoundError(f"no study {wanted} in {connection.engine.url.database}. {known}")
     return _study(row)
 
 
@@ -149,6 +150,44 @@ def raise_budget(connection: Connection, study: Study, stage: Stage, budget: int
     return find_stage(connection, study, stage.number)
 
 
+def close_if_counted(connection: Connection, stage: Stage) -> None:
+    """Mark a stage as finished, if none of its slots is open or running."""
+    left = connection.scalar(
+        select(slots.c.id)
+        .where(slots.c.stage_id == stage.id, slots.c.state.in_(["open", "running"]))
+        .limit(1)
+    )
+    if left is None:
+        connection.execute(
+            update(stages)
+            .where(stages.c.id == stage.id, stages.c.finished_at.is_(None))
+            .values(finished_at=datetime.now(UTC))
+        )
+
+
+def optuna_study_of(connection: Connection, stage: Stage) -> int | None:
+    """Return the id of the Optuna study of a stage; None if it was deleted.
+
+    Asked at every write: the dashboard's "rename" copies a study to another id, and SQLite gives
+    the id of a deleted study to the next.
+    """
+    return trial_rows.find_study_by_user_attr(connection, STAGE_ATTR, stage.uuid)
+
+
+def refuse_deleted(stages_: Iterable[Stage]) -> None:
+    """Make sure that stages still have their trials.
+
+    Raises:
+        StateError: The Optuna study of one was deleted.
+    """
+    for stage in stages_:
+        if stage.deleted:
+            raise StateError(
+                f"The Optuna study {stage.optuna_study} of stage {stage.number} was deleted, and "
+                "with it parameters and scores. Start a new study: hpo start"
+            )
+
+
 def study_stages(connection: Connection, study: Study) -> list[Stage]:
     """Return the stages of a study by number."""
     parents = stages.alias("parents")
@@ -158,7 +197,11 @@ def study_stages(connection: Connection, study: Study) -> list[Stage]:
         .where(stages.c.study_id == study.id)
         .order_by(stages.c.number)
     )
-    return [_stage(row) for row in rows]
+    marks = select(study_user_attributes.c.value_json).where(
+        study_user_attributes.c.key == STAGE_ATTR
+    )
+    alive = set(connection.scalars(marks))
+    return [_stage(row, trial_rows.encoded(row.uuid) not in alive) for row in rows]
 
 
 def find_stage(connection: Connection, study: Study, number: int) -> Stage:
@@ -192,10 +235,7 @@ def _add_slots(connection: Connection, stage_id: int, numbers: range) -> None:
     if numbers:
         connection.execute(
             slots.insert(),
-            [
-                {"stage_id": stage_id, "slot": i, "state": "open", "attempt": 0, "losses": 0}
-                for i in numbers
-            ],
+            [{"stage_id": stage_id, "slot": i, "state": "open", "attempt": 0} for i in numbers],
         )
 
 
@@ -212,7 +252,7 @@ def _study(row: Row[Any]) -> Study:
     )
 
 
-def _stage(row: Row[Any]) -> Stage:
+def _stage(row: Row[Any], deleted: bool) -> Stage:
     return Stage(
         id=row.id,
         uuid=row.uuid,
@@ -227,4 +267,5 @@ def _stage(row: Row[Any]) -> Stage:
         seeds=row.seeds,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        deleted=deleted,
     )

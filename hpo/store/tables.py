@@ -100,17 +100,28 @@ slots = Table(
     C("slot", Integer, nullable=False),
     C("state", String(8), nullable=False),  # open | running | complete | pruned | failed
     C("attempt", Integer, nullable=False),  # rises with every claim: the fencing token
-    C("losses", Integer, nullable=False),  # attempts whose worker died; `max_attempts` limits them
     C("owner", String(128)),  # the supervisor that runs it, see `hpo/store/owner.py`
     C("seed", Integer),  # run.seed
     C("diverged_at", Integer),
     C("seconds", Float),
-    C("reason", String(16)),  # error | lost | diverged
+    C("reason", String(16)),  # error | lost | timeout | memory | diverged | told
     C("error", Text),  # traceback of the objective's exception
+    C("lease", Float),  # the owner's hold on the slot ends then, see `hpo/store/lease.py`
     UniqueConstraint("stage_id", "slot"),
     # The lowest open slot of a stage is found without reading the finished ones.
     Index(None, "stage_id", "state", "slot"),
     sqlite_autoincrement=True,
+)
+
+retries = Table(
+    "hpo_retries",
+    metadata,
+    C("slot_id", ForeignKey("hpo_slots.id"), primary_key=True),
+    C("attempt", Integer, primary_key=True),  # one that was begun and did not count
+    C("reason", String(16), nullable=False),  # see `Trial.retried`
+    C("owner", String(128)),  # whose attempt it was
+    C("ended_at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 curves = Table(
@@ -120,6 +131,6 @@ curves = Table(
     C("attempt", Integer, primary_key=True),
     C("step", Integer, primary_key=True),
     C("seconds", Float, nullable=False),  # since the attempt began
-    C("metrics", JSON, nullable=False),
+    C("metrics", JSON, nullable=False),  # "NaN", "Infinity", "-Infinity" where JSON has no number
     sqlite_with_rowid=False,
 )

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, delete, select, update
 from sqlalchemy.dialects import sqlite
@@ -112,12 +112,17 @@ def delete_study(connection: Connection, study_id: int) -> bool:
 
 
 def find_study_by_user_attr(connection: Connection, key: str, value: object) -> int | None:
-    """Return the id of the study that carries a user attribute, such as our UUID."""
+    """Return the id of the study that carries a user attribute, such as our UUID.
+
+    While the dashboard renames a study there are two: its copy gets the attributes last, so it is
+    whole, and the old one is deleted next.
+    """
     attributes = study_user_attributes.c
     found: int | None = connection.scalar(
-        select(attributes.study_id).where(
-            attributes.key == key, attributes.value_json == json.dumps(value)
-        )
+        select(attributes.study_id)
+        .where(attributes.key == key, attributes.value_json == encoded(value))
+        .order_by(attributes.study_id.desc())
+        .limit(1)
     )
     return found
 
@@ -147,8 +152,8 @@ def append_trial(
         again.
     """
     values = (study_id, state, _utc(started), _utc(completed), study_id)
-    row = connection.exec_driver_sql(_APPEND, values).first()
-    return None if row is None else (row.trial_id, row.number)
+    row: tuple[int, int] | None = _driver(connection).execute(_APPEND, values).fetchone()
+    return row
 
 
 def insert_params(connection: Connection, trial_id: int, rows: Iterable[ParamRow]) -> None:
@@ -192,8 +197,13 @@ def set_attributes(
         owner_id: The study's or trial's id.
         attrs: JSON values by key.
     """
-    rows = [(owner_id, key, json.dumps(value)) for key, value in attrs.items()]
+    rows = [(owner_id, key, encoded(value)) for key, value in attrs.items()]
     _insert_rows(connection, table, rows)
+
+
+def encoded(value: object) -> str:
+    """Return the value of an attribute as Optuna stores it."""
+    return json.dumps(value)
 
 
 def start_trial(connection: Connection, trial_id: int, started: datetime) -> bool:
@@ -205,7 +215,7 @@ def start_trial(connection: Connection, trial_id: int, started: datetime) -> boo
     Returns:
         Whether this caller got it.
     """
-    return connection.exec_driver_sql(_START, (_utc(started), trial_id)).rowcount == 1
+    return bool(_driver(connection).execute(_START, (_utc(started), trial_id)).rowcount == 1)
 
 
 def requeue_trial(connection: Connection, trial_id: int) -> bool:
@@ -244,7 +254,7 @@ def finish_trial(
     Raises:
         ValueError: A value is NaN, which Optuna has no way to store.
     """
-    changed = connection.exec_driver_sql(_FINISH, (state, _utc(completed), trial_id)).rowcount
+    changed = _driver(connection).execute(_FINISH, (state, _utc(completed), trial_id)).rowcount
     if changed == 0:
         return False
     set_values(connection, trial_id, values)
@@ -290,7 +300,11 @@ def _stored(value: float) -> tuple[float | None, str]:
 
 def _insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[object, ...]]) -> None:
     if rows:
-        connection.exec_driver_sql(_insert_sql(table), list(rows))
+        _driver(connection).executemany(_insert_sql(table), rows)
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
 
 
 @cache

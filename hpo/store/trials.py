@@ -7,15 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from hpo.store import distributions, trial_rows
+from hpo.store import curve_metrics, distributions
 from hpo.store.optuna_tables import (
     trial_intermediate_values,
     trial_params,
     trial_values,
 )
 from hpo.store.optuna_tables import trials as optuna_trials
-from hpo.store.studies import STAGE_ATTR
-from hpo.store.tables import curves, slots
+from hpo.store.studies import optuna_study_of
+from hpo.store.tables import curves, retries, slots
 from hpo.study import Stage
 from hpo.trial import Trial, TrialState
 
@@ -27,7 +27,7 @@ _STATE = {
     "failed": TrialState.FAIL,
 }
 
-CurveRow = tuple[int, int, int, float, dict[str, float | None]]
+CurveRow = tuple[int, int, int, float, dict[str, float]]
 """Trial number, attempt, step, seconds, metrics."""
 
 
@@ -38,7 +38,7 @@ def stage_trials(connection: Connection, stage: Stage) -> list[Trial]:
         .where(slots.c.stage_id == stage.id, slots.c.attempt > 0)
         .order_by(slots.c.slot)
     ).all()
-    study_id = trial_rows.find_study_by_user_attr(connection, STAGE_ATTR, stage.uuid)
+    study_id = optuna_study_of(connection, stage)
     trial_ids: dict[int, int] = {
         row.number: row.trial_id
         for row in connection.execute(
@@ -50,6 +50,7 @@ def stage_trials(connection: Connection, stage: Stage) -> list[Trial]:
     params = read_params(connection, trial_ids.values())
     values = _values(connection, study_id)
     steps = _step_counts(connection, stage)
+    retried = _retried(connection, stage)
     found = []
     for row in begun:
         trial_id = trial_ids.get(row.slot, -1)
@@ -67,6 +68,7 @@ def stage_trials(connection: Connection, stage: Stage) -> list[Trial]:
                 seconds=row.seconds,
                 reason=row.reason,
                 error=row.error,
+                retried=tuple(retried.get(row.id, ())),
             )
         )
     return found
@@ -80,7 +82,9 @@ def stage_curves(connection: Connection, stage: Stage) -> list[CurveRow]:
         .where(slots.c.stage_id == stage.id)
         .order_by(slots.c.slot, curves.c.step)
     )
-    return [(r.slot, r.attempt, r.step, r.seconds, r.metrics) for r in rows]
+    return [
+        (r.slot, r.attempt, r.step, r.seconds, curve_metrics.from_json(r.metrics)) for r in rows
+    ]
 
 
 def read_params(connection: Connection, trial_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
@@ -135,6 +139,18 @@ def _step_counts(connection: Connection, stage: Stage) -> dict[int, int]:
         .group_by(slots.c.id)
     )
     return {slot_id: count for slot_id, count in rows}
+
+
+def _retried(connection: Connection, stage: Stage) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for slot_id, reason in connection.execute(
+        select(retries.c.slot_id, retries.c.reason)
+        .join(slots, retries.c.slot_id == slots.c.id)
+        .where(slots.c.stage_id == stage.id)
+        .order_by(retries.c.slot_id, retries.c.attempt)
+    ):
+        found.setdefault(slot_id, []).append(reason)
+    return found
 
 
 def _chunks(ids: Sequence[int], size: int = 10_000) -> Iterable[Sequence[int]]:

@@ -12,7 +12,8 @@ import pytest
 
 from hpo.errors import DefinitionError
 from hpo.sampling import SAMPLERS, UNIFORM, Request, check, needs_evidence, run_seed, suggest
-from hpo.space import Space, parse_space
+from hpo.space import Space
+from hpo.space_parsing import parse_space
 from hpo.trial import Trial, TrialState
 
 NO_TORCH = importlib.util.find_spec("torch") is None

@@ -6,37 +6,23 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import done, run
 from objectives.files import X, place
+from processes import HPO, run_hpo, start_hpo
 
 import hpo
-from hpo.cli.group import hpo as command
-from hpo.store import maintenance
+from hpo.store.check import check
 
-HPO = Path(sys.executable).with_name("hpo")
 URL = "sqlite:///hpo.db"
 
 
 @pytest.fixture(autouse=True)
 def _home(home):
     """Every test here has a folder of its own."""
-
-
-def run(*arguments):
-    """Run a command in this process."""
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
-
-
-def done(*arguments):
-    """Run a command that must succeed."""
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result
 
 
 def refused(*arguments, code=1):
@@ -47,13 +33,6 @@ def refused(*arguments, code=1):
     assert "Traceback" not in result.stderr
     assert "mistake in hpo" not in result.stderr
     return result.stderr.removeprefix("Error: ").rstrip("\n")
-
-
-def real(*arguments, **options):
-    """Run the installed command in a process of its own."""
-    return subprocess.run(
-        [HPO, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options
-    )
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +56,7 @@ def copied(home, finished):
 
 def test_a_definition_of_the_users_own(home):
     place(home, search={"trials": 6})
-    started = real("start", "my.toml")
+    started = run_hpo("start", "my.toml")
     assert started.returncode == 0
     assert re.fullmatch(
         r"Best five\n(  Best-\d \(score: -?\d\.\d{3}\) \| x: \S+\n){5}", started.stdout
@@ -94,7 +73,7 @@ def test_a_definition_of_the_users_own(home):
 
 def test_json_is_all_of_stdout(home):
     place(home, "talking", search={"trials": 2})
-    started = real("start", "my.toml", "--json")
+    started = run_hpo("start", "my.toml", "--json")
     assert started.returncode == 0
     assert json.loads(started.stdout)["stages"][0]["counts"]["complete"] == 2
     for line in ("to stdout with [red]markup[/red]", "to stderr", "no end of line", "\ufffd bytes"):
@@ -102,13 +81,13 @@ def test_json_is_all_of_stdout(home):
 
 
 def test_mistakes_of_the_installed_command(home):
-    bad = real("narrow", "7")
+    bad = run_hpo("narrow", "7")
     assert (bad.returncode, bad.stdout) == (3, "")
     assert bad.stderr.startswith("Error: There is no database hpo.db. A study makes one: hpo start")
-    wrong = real("narrow")
+    wrong = run_hpo("narrow")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "Missing argument 'STUDY'" in wrong.stderr
-    none = real("start", "digit")
+    none = run_hpo("start", "digit")
     assert (none.returncode, none.stdout) == (1, "")
     assert list(home.iterdir()) == []
 
@@ -137,25 +116,14 @@ class Started:
         self.home = home
         place(home, "patient", search={"trials": trials})
         with open(home / "stderr", "w") as stderr:
-            self.process = subprocess.Popen(
-                [HPO, "start", "my.toml", "--workers", "2", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
-        self.wait(lambda: len(list(home.glob("worker-*"))) == 2)
+            self.process = start_hpo("start", "my.toml", "--workers", 2, *arguments, stderr=stderr)
+        self.process.until(lambda: len(list(home.glob("worker-*"))) == 2)
         self.workers = [int(p.name.removeprefix("worker-")) for p in home.glob("worker-*")]
-
-    def wait(self, condition):
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline
-            assert self.process.poll() is None, (self.home / "stderr").read_text()
-            time.sleep(0.01)
 
     def ctrl_c(self):
         self.process.send_signal(signal.SIGINT)
-        self.wait(lambda: "Finishing the running trials." in (self.home / "stderr").read_text())
+        said = self.home / "stderr"
+        self.process.until(lambda: "Finishing the running trials." in said.read_text())
 
     def let_go(self):
         (self.home / "go").touch()
@@ -166,7 +134,7 @@ class Started:
         assert "Traceback" not in err
         for worker in self.workers:
             assert not Path(f"/proc/{worker}").exists()
-        assert maintenance.check(URL) == []
+        assert check(URL) == []
         return self.process.returncode, out, err
 
 
@@ -221,14 +189,10 @@ def test_ctrl_c_before_the_first_trial(home):
         "time.sleep(60)\n"
     )
     place(home, "slow:train")
-    process = subprocess.Popen(
-        [HPO, "start", "my.toml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not (home / "importing").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    with start_hpo("start", "my.toml") as process:
+        process.until((home / "importing").exists)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err) == (130, "", "Stopped.\n")
     assert not (home / "hpo.db").exists()
 
@@ -244,7 +208,7 @@ def test_default_names_and_taken_ones(copied):
         in done("start", "my.toml", "--trials", 1, "--name", "other").stderr
     )
     assert refused("start", "my.toml", "--name", "my") == (
-        "there is a study called my already. Go on with it: hpo resume my   "
+        "there is a study called 'my' already. Go on with it: hpo resume 1   "
         "or choose another --name"
     )
     assert "all digits" in refused("start", "my.toml", "--name", "7", code=2)
@@ -354,10 +318,13 @@ OBJECTIVES = {
     ),
     "raises:train": ("1 / 0\n", "ZeroDivisionError: division by zero"),
     "wrong:train": ("def train(:\n", "SyntaxError: invalid syntax (wrong.py, line 1)"),
-    "leaves:train": ("raise SystemExit('no')\n", "a worker died while it imported leaves:train"),
+    "leaves:train": (
+        "raise SystemExit('no')\n",
+        "3 workers in a row died while they imported leaves:train",
+    ),
     "dies:train": (
         "import os\nprint('last words', flush=True)\nos._exit(1)\n",
-        "a worker died while it imported dies:train",
+        "3 workers in a row died while they imported dies:train",
     ),
 }
 
@@ -375,10 +342,29 @@ def test_an_objective_that_cannot_be_imported(home, objective):
     assert not (home / "hpo.db").exists()
 
 
+DIES_TWICE = """
+import os, sys
+deaths = sorted(n for n in os.listdir() if n.startswith("death"))
+if len(deaths) < 2:
+    open(f"death{len(deaths)}", "x").close()
+    os._exit(1)
+def train(params, run):
+    return params["x"]
+"""
+
+
+def test_a_worker_that_dies_while_it_starts_is_replaced(home):
+    place(home, "weak:train", search={"trials": 3})
+    (home / "weak.py").write_text(DIES_TWICE)
+    done("start", "my.toml", "--workers", "1")
+    assert (home / "death1").exists()
+    assert check(URL) == []
+
+
 def test_debug_shows_the_traceback_of_the_worker(home):
     place(home, "raises:train")
     (home / "raises.py").write_text("1 / 0\n")
-    plain, debug = real("start", "my.toml"), real("start", "my.toml", "--debug")
+    plain, debug = run_hpo("start", "my.toml"), run_hpo("start", "my.toml", "--debug")
     assert plain.returncode == debug.returncode == 1
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
@@ -754,4 +740,4 @@ def test_what_an_objective_prints_is_seen_without_flush(home):
     (home / "printing.py").write_text(
         "def train(params, run):\n    print('seen')\n    return 1.0\n"
     )
-    assert real("start", "my.toml").stderr.count("seen") == 2
+    assert run_hpo("start", "my.toml").stderr.count("seen") == 2

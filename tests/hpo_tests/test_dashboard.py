@@ -28,8 +28,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = databases.new(path)
     stage = databases.started(engine, 3, "mine")
     ledger = databases.ledger_of(engine, stage)
-    databases.run_one(ledger, stage)
-    databases.run_one(ledger, stage)
+    databases.run_one(ledger)
+    databases.run_one(ledger)
     return path
 
 
@@ -75,7 +75,7 @@ def test_it_shows_what_comes_later(page: str, path: Path) -> None:
     engine = databases.new(path)
     stage = databases.started(engine, 1, "later")
     assert "later/1" in {s["study_name"] for s in get(f"{page}/api/studies")["study_summaries"]}
-    databases.run_one(databases.ledger_of(engine, stage), stage)
+    databases.run_one(databases.ledger_of(engine, stage))
     assert len(get(f"{page}/api/studies/2")["trials"]) == 1
 
 
@@ -87,6 +87,9 @@ WRITES = [
     ("PUT", "/api/studies/1/objectives", {"metric_names": ["accuracy"]}),
     ("POST", "/api/trials/1/tell", {"state": "Fail"}),
     ("POST", "/api/trials/1/user-attrs", {"user_attrs": {"a": 1}}),
+    ("PUT", "/api/studies/1/1/note", {"body": "words", "version": 1}),
+    ("POST", "/api/studies/1/1/skip", {}),
+    ("POST", "/api/studies/1/preference", {"mode": "ChooseWorst", "candidates": [1], "clicked": 1}),
 ]
 
 
@@ -99,18 +102,29 @@ def test_every_write_is_refused(
         return [sql(path, f"SELECT * FROM {name}") for (name,) in names]
 
     before = everything()
+    assert refused(method, page + route, body) == 403
+    assert everything() == before
+    assert get(f"{page}/api/studies")  # and it goes on serving
+
+
+@pytest.mark.parametrize(
+    "method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get", "X"]
+)
+@pytest.mark.parametrize("route", ["/", "/api/studies", "/api/studies/1", "/anything"])
+def test_every_verb_but_two_is_refused(method: str, route: str, page: str) -> None:
+    assert refused(method, page + route, {}) == 403
+
+
+def refused(method: str, url: str, body: dict[str, Any]) -> int:
+    """Return the status of a request that the dashboard must refuse, saying why."""
     request = urllib.request.Request(
-        page + route,
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-        method=method,
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method
     )
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=30)
     with caught.value:
-        assert caught.value.code >= 400
-    assert everything() == before
-    assert get(f"{page}/api/studies")  # and it goes on serving
+        assert "read-only" in json.loads(caught.value.read())["reason"]
+        return caught.value.code
 
 
 def test_it_listens_on_this_machine_only(page: str) -> None:

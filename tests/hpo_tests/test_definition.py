@@ -7,12 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import run
 from objectives import tiny
 from objectives.files import X
 
 import hpo
-from hpo.cli.group import hpo as command
 from hpo.definition import (
     Definition,
     Search,
@@ -79,7 +78,9 @@ TOP_KEYS = (
     "name, objective, describe, test, figure, finding, metric, direction, space, limits, fixed, "
     "search, quick"
 )
-SEARCH_KEYS = "sampler, trials, seed, seeds, timeout, max_attempts"
+SEARCH_KEYS = (
+    "sampler, trials, seed, seeds, timeout, trial_timeout, trial_memory, max_attempts, durability"
+)
 SAMPLERS = "'random', 'tpe', 'gp', 'cmaes', 'qmc' or 'grid'"
 AS_NUMBER = "a string, finite number, boolean, list or table of those"
 
@@ -311,6 +312,26 @@ BAD = {
     ),
     "no time": (after("[search]\ntimeout = 0"), "[search] timeout (0) must be above 0"),
     "endless time": (after("[search]\ntimeout = inf"), "[search] timeout (inf) must be finite"),
+    "no trial time": (
+        after("[search]\ntrial_timeout = -1"),
+        "[search] trial_timeout (-1) must be above 0",
+    ),
+    "memory of no size": (
+        after('[search]\ntrial_memory = "lots"'),
+        """[search] trial_memory: 'lots' is not a size such as "2GB", "500 MiB" or 2000000000""",
+    ),
+    "memory of another unit": (
+        after('[search]\ntrial_memory = "2 litres"'),
+        """[search] trial_memory: '2 litres' is not a size such as "2GB\"""",
+    ),
+    "no memory": (
+        after("[search]\ntrial_memory = 0"),
+        "[search] trial_memory (0) must be above 0",
+    ),
+    "unknown durability": (
+        after('[search]\ndurability = "some"'),
+        "[search] durability: 'some' is not 'normal' or 'full'",
+    ),
     "time as text": (after('[search]\ntimeout = "1h"'), "[search] timeout ('1h') is not a number"),
     "no attempt": (after("[search]\nmax_attempts = 0"), "[search] max_attempts (0) must be at"),
     # [quick]
@@ -379,7 +400,7 @@ BAD = {
 @pytest.mark.parametrize(("text", "sentence"), BAD.values(), ids=BAD)
 def test_a_bad_file_gets_its_sentence_and_nothing_is_created(home: Path, text, sentence):
     (home / "bad.toml").write_text(text)
-    started = CliRunner().invoke(command, ["start", "bad.toml"])
+    started = run("start", "bad.toml")
     assert started.exit_code == 2
     assert started.stdout == ""
     assert started.stderr.startswith("Error: bad.toml")
@@ -409,7 +430,7 @@ FILES = {
 @pytest.mark.parametrize(("make", "sentence"), FILES.values(), ids=FILES)
 def test_a_file_that_cannot_be_read(home: Path, make, sentence):
     make(home / "bad.toml")
-    started = CliRunner().invoke(command, ["start", "bad.toml"])
+    started = run("start", "bad.toml")
     assert (started.exit_code, started.stdout) == (2, "")
     assert started.stderr == f"Error: {sentence}\n"
     assert not (home / "hpo.db").exists()

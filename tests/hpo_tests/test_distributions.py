@@ -15,7 +15,8 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from hpo.space import Axis, Choice, Space, parse_space
+from hpo.space import Axis, Choice, Space
+from hpo.space_parsing import parse_space
 from hpo.store.distributions import distribution_json, from_row, to_rows
 
 PAIRS: dict[str, tuple[dict[str, object], BaseDistribution]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -13,12 +15,14 @@ import databases
 import optuna
 import pytest
 from databases import sql, url_of
+from processes import start_call
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import DatabaseError
 from hpo.store import engine as engines
-from hpo.store import maintenance, migrations
+from hpo.store import maintenance, migrations, sqlite_file
+from hpo.store.check import check
 from hpo.store.engine import Mode, database_path, open_engine, reading, writing
 from hpo.store.optuna_storage import Storage
 
@@ -48,6 +52,13 @@ def path(tmp_path: Path) -> Path:
         ("sqlite:///hpo.db?timeout=3", "has a question mark"),
         ("sqlite:///what?.db", "In a path it is written %3F"),
         ("sqlite://hpo.db/x", "cannot be used"),
+        ("sqlite://me:secret@host/x", "sqlite://me:***@host/x cannot be used"),
+        ("sqlite+pysqlcipher://:secret@/x.db", "A file is written sqlite:///x.db"),
+        ("sqlite:///x.db?key=secret", "sqlite:///x.db has a question mark"),
+        ("sqlite://me:secret@host/x.db?key=secret", "has a question mark"),
+        ("postgresql://host/db?password=secret", "Only SQLite is supported"),
+        ("host=localhost password=secret", "That is not a database URL"),
+        ("me:secret@host/db", "That is not a database URL"),
         ("sqlite+aiosqlite:///hpo.db", "A file is written sqlite:///hpo.db"),
     ],
 )
@@ -73,7 +84,7 @@ def test_a_path_may_hold_anything_else(name: str, tmp_path: Path) -> None:
     path.parent.mkdir()
     engine = databases.new(path)
     stage = databases.started(engine, 1)
-    databases.run_one(databases.ledger_of(engine, stage), stage)
+    databases.run_one(databases.ledger_of(engine, stage))
     engine.dispose()
     assert [file.name for file in path.parent.iterdir()] == [name]
     assert [folder.name for folder in tmp_path.iterdir()] == [path.parent.name]
@@ -115,6 +126,20 @@ def test_a_folder(mode: Mode, tmp_path: Path) -> None:
         open_engine(url_of(tmp_path), mode)
 
 
+@pytest.mark.parametrize("mode", [*MODES, "create"])
+def test_what_is_no_file(mode: Mode, path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(DatabaseError, match="is a pipe or a device"):
+        open_engine(url_of(path), mode)
+
+
+@pytest.mark.parametrize("mode", [*MODES, "create"])
+@pytest.mark.parametrize(("name", "said"), [("x" * 300, "File name too long"), ("x%00y", "null")])
+def test_a_path_that_the_system_does_not_take(mode: Mode, name: str, said: str) -> None:
+    with pytest.raises(DatabaseError, match=rf"cannot be opened \(.*{said}.*\).*hpo db status"):
+        open_engine(f"sqlite:////tmp/{name}", mode)
+
+
 @pytest.mark.parametrize("content", [b"", b"\n"])  # SQLite takes both for a new database
 @pytest.mark.parametrize("mode", [*MODES, "create"])
 def test_an_empty_file(
@@ -132,7 +157,7 @@ USES: dict[str, Callable[[str], object]] = {
     "write": lambda url: migrations.check(open_engine(url, "write")),
     "create": lambda url: migrations.prepare(open_engine(url, "create")),
     "status": maintenance.status,
-    "check": maintenance.check,
+    "check": check,
     "upgrade": maintenance.upgrade,
     "storage": Storage,
 }
@@ -154,7 +179,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("sound") / "hpo.db"
     engine = databases.new(path)
     stage = databases.started(engine, 40)
-    while databases.run_one(databases.ledger_of(engine, stage), stage) is not None:
+    while databases.run_one(databases.ledger_of(engine, stage)) is not None:
         pass
     engine.dispose()
     return path.read_bytes()
@@ -218,16 +243,21 @@ def test_a_file_without_permission_to_write(mode: Mode, locked_folder: Path) -> 
     path = locked_folder / "hpo.db"
     databases.new(path).dispose()
     protect(locked_folder)
-    with databases.spawn(f"as_nobody({str(path)!r}, {mode!r})") as process:
+    with start_call(databases.as_nobody, path, mode) as process:
         said = process.communicate(timeout=60)[0]
-    assert "cannot be written" in said
-    assert "Check its permissions and its folder's: SQLite makes files beside it" in said
+    if mode == "read":
+        assert said == ""
+    else:
+        assert "cannot be written (it is read-only)" in said
+        assert "Check its permissions and its folder's: SQLite makes files beside it" in said
+        assert "hpo db backup FILE" in said
+    assert [file.name for file in locked_folder.iterdir()] == ["hpo.db"]
 
 
 def test_a_folder_without_permission_to_write(locked_folder: Path) -> None:
     protect(locked_folder)
     path = locked_folder / "hpo.db"
-    with databases.spawn(f"as_nobody({str(path)!r}, 'create')") as process:
+    with start_call(databases.as_nobody, path, "create") as process:
         said = process.communicate(timeout=60)[0]
     assert str(path) in said
     assert "cannot be opened" in said
@@ -298,7 +328,7 @@ def test_an_exception_undoes_everything(path: Path) -> None:
 def test_a_broken_rule_of_ours_is_not_called_a_broken_file(path: Path) -> None:
     engine = databases.new(path)
     with pytest.raises(IntegrityError), writing(engine) as writer:
-        writer.execute(text("INSERT INTO hpo_alembic_version VALUES ('0001')"))
+        writer.execute(text("INSERT INTO hpo_alembic_version VALUES ('0002')"))
 
 
 def test_foreign_keys_hold(path: Path) -> None:
@@ -310,6 +340,55 @@ def test_foreign_keys_hold(path: Path) -> None:
 def test_the_file_is_in_wal_mode(path: Path) -> None:
     databases.new(path)
     assert sql(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("normal", 1), ("full", 2)])
+def test_what_a_commit_waits_for(
+    durability: engines.Durability, synchronous: int, path: Path
+) -> None:
+    databases.new(path).dispose()
+    modes: list[Mode] = ["write", "create"]
+    for mode in modes:
+        with reading(open_engine(url_of(path), mode, durability)) as connection:
+            assert connection.scalar(text("PRAGMA synchronous")) == synchronous
+            assert connection.scalar(text("PRAGMA fullfsync")) == (durability == "full")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows with each connection that is closed."""
+    gc.collect()
+    numbers: list[int] = []
+    close = sqlite_file.DriverConnection.close
+
+    def note(connection: sqlite_file.DriverConnection) -> None:
+        numbers.append(id(connection))
+        close(connection)
+
+    monkeypatch.setattr(sqlite_file.DriverConnection, "close", note)
+    return numbers
+
+
+def test_a_forgotten_engine_closes_its_connections(path: Path, closed: list[int]) -> None:
+    # From Python 3.13 on, the driver warns of each that is found open by the garbage collector.
+    def use_and_forget() -> None:
+        engine = databases.new(path)
+        with reading(engine), writing(engine):
+            pass
+
+    use_and_forget()
+    gc.collect()
+    assert len(closed) == 2
+    assert [file.name for file in path.parent.iterdir()] == ["hpo.db"]
+
+
+@pytest.mark.parametrize("mode", [*MODES, "create"])
+def test_a_connection_that_fails_is_closed(mode: Mode, path: Path, closed: list[int]) -> None:
+    path.write_bytes(b"\xde\xad" * 2048)
+    with pytest.raises(DatabaseError), reading(open_engine(url_of(path), mode)):
+        pass
+    gc.collect()
+    assert len(closed) == 1
 
 
 def test_a_full_disk_names_the_way_on(path: Path) -> None:

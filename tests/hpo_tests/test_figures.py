@@ -20,7 +20,7 @@ from hpo import service
 from hpo.errors import NotFoundError, UsageError
 from hpo.reports import figures, style
 from hpo.reports.importance import importances, position, widest
-from hpo.space import parse_space
+from hpo.space_parsing import parse_space
 from hpo.trial import Trial, TrialState
 
 OBJECTIVE = """

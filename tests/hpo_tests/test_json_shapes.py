@@ -5,11 +5,10 @@ import math
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from commands import run
 from objectives.files import X, place
 
 from hpo.cli import screens
-from hpo.cli.group import hpo as command
 
 WHOLE, REAL, TEXT, ANY = int, float, str, object
 EVIDENCE = ANY
@@ -103,7 +102,7 @@ SPACE = {
 
 def asked(*arguments, code=0):
     """Run a command and return the one JSON document on stdout."""
-    result = CliRunner().invoke(command, [*map(str, arguments), "--json"])
+    result = run(*arguments, "--json")
     assert result.exit_code == code, result.stderr
     return json.loads(result.stdout, parse_constant=pytest.fail)
 
@@ -207,7 +206,7 @@ def test_accuracies_have_an_error(home):
 def test_report(studied, curves):
     url, _, _ = studied
     arguments = ["report", "1", "--storage", url, "--format", "json", *["--curves"] * curves]
-    result = CliRunner().invoke(command, arguments)
+    result = run(*arguments)
     assert result.exit_code == 0
     rows = json.loads(result.stdout, parse_constant=pytest.fail)
     if curves:
@@ -233,8 +232,8 @@ def test_report_formats(studied, tmp_path, form, curves):
     url, _, _ = studied
     out = tmp_path / f"report.{form}"
     arguments = ["report", "1", "--storage", url, "--format", form, *["--curves"] * curves]
-    printed = CliRunner().invoke(command, arguments)
-    written = CliRunner().invoke(command, [*arguments, "--out", str(out)])
+    printed = run(*arguments)
+    written = run(*arguments, "--out", out)
     assert (printed.exit_code, written.exit_code) == (0, 0)
     assert written.stdout == ""
     assert written.stderr == f"Written to {out}.\n"

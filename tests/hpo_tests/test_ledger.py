@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,18 +15,21 @@ import databases
 import optuna
 import pytest
 from databases import COMPLETE, PARAMS, ledger_of, run_one, slots_of, sql, started, steps
+from processes import start_call, together
 from sqlalchemy import Engine
 
 import hpo
-from hpo.errors import StateError
-from hpo.store import owner, studies
+from hpo.errors import SlotTakenOver, StateError
+from hpo.store import lease, owner, studies
+from hpo.store.attempt import Claim, Outcome, Step
 from hpo.store.engine import reading, writing
-from hpo.store.ledger import Claim, Ledger, Outcome, Step
+from hpo.store.ledger import Ledger
 from hpo.store.optuna_storage import Storage
 from hpo.store.trials import stage_curves, stage_trials
 from hpo.trial import TrialState
 
-FAILED = Outcome("failed", None, 1.0, reason="error", error="Traceback\n  …\nValueError: no\n")
+TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: no\n'
+FAILED = Outcome("failed", None, 1.0, reason="error", error=TRACEBACK)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def engine(path: Path) -> Engine:
 
 
 def take(ledger: Ledger) -> Claim:
-    claim = ledger.claim()
+    claim = databases.take(ledger)
     assert claim is not None
     return claim
 
@@ -56,6 +60,13 @@ def optuna_trials(path: Path) -> list[optuna.trial.FrozenTrial]:
         storage.engine.dispose()
 
 
+def retries_of(path: Path) -> list[tuple[int, int, str]]:
+    """Return slot, attempt and reason of the attempts that did not count."""
+    join = "JOIN hpo_slots ON hpo_slots.id = slot_id"
+    columns = "slot, hpo_retries.attempt, hpo_retries.reason"
+    return sql(path, f"SELECT {columns} FROM hpo_retries {join} ORDER BY 1, 2")  # type: ignore[return-value]
+
+
 # Claims
 
 
@@ -64,7 +75,7 @@ def test_the_lowest_open_slot_is_claimed_first(engine: Engine, path: Path) -> No
     claims = [take(ledger) for _ in range(4)]
     assert [claim.slot for claim in claims] == [0, 1, 2, 3]
     assert [claim.attempt for claim in claims] == [1] * 4
-    assert ledger.claim() is None
+    assert ledger.next_open() is None
     ledger.release(claims[2])
     ledger.release(claims[1])
     again = take(ledger)
@@ -79,12 +90,15 @@ def test_a_later_attempt_keeps_the_parameters_and_drops_the_lost_curve(
     stage = started(engine, 1)
     ledger = ledger_of(engine, stage)
     first = take(ledger)
-    assert first.params is None
-    ledger.sampled(first, PARAMS, seed=7)
-    ledger.record(first, steps(0.1, 0.2, 0.3))
+    assert first.params == PARAMS
+    assert ledger.beat([(first, steps(0.1, 0.2, 0.3))]) == []
     assert optuna_trials(path)[0].intermediate_values == {0: 0.1, 1: 0.2, 2: 0.3}
     ledger.release(first)
-    second = take(ledger)
+    opening = ledger.next_open()
+    assert opening is not None
+    assert opening.params == PARAMS
+    second = ledger.claim(0, {**PARAMS, "n": 9}, seed=7)
+    assert second is not None
     assert second.params == PARAMS
     assert optuna_trials(path)[0].intermediate_values == {}
     ledger.finish(second, COMPLETE, steps(0.9))
@@ -97,7 +111,7 @@ def test_a_later_attempt_keeps_the_parameters_and_drops_the_lost_curve(
 
 def test_the_budget_is_exact_with_four_processes(engine: Engine, path: Path) -> None:
     started(engine, 50)
-    printed = databases.together([databases.spawn(f"work({str(path)!r}, 7)") for _ in range(4)])
+    printed = together([start_call(databases.work, path, 7) for _ in range(4)])
     done = sorted(tuple(pair) for line in printed for pair in json.loads(line))
     expected = [(slot, 2 if slot % 7 == 0 else 1) for slot in range(50)]
     assert done == expected
@@ -147,8 +161,6 @@ def test_who_lost_a_slot_writes_nothing(
     lost(path)
     before = contents(path)
     writes: list[Callable[[], object]] = [
-        lambda: ledger.sampled(claim, PARAMS, seed=1),
-        lambda: ledger.record(claim, steps(0.5)),
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
         lambda: ledger.lose(claim, 3, 1.0),
         lambda: ledger.lose(claim, 1, 1.0),
@@ -157,13 +169,14 @@ def test_who_lost_a_slot_writes_nothing(
     for write in writes:
         with pytest.raises(StateError, match="Trial 0 of s/1 was taken over"):
             write()
+    assert ledger.beat([(claim, steps(0.5))]) == [claim]
     assert contents(path) == before
 
 
 def test_a_finished_slot_is_not_finished_again(engine: Engine, path: Path) -> None:
     stage = started(engine, 1)
     ledger = ledger_of(engine, stage)
-    claim = run_one(ledger, stage)
+    claim = run_one(ledger)
     assert claim is not None
     before = contents(path)
     with pytest.raises(StateError):
@@ -179,11 +192,28 @@ def test_a_trial_that_optuna_finished_is_not_overwritten(engine: Engine, path: P
     claim = take(ledger)
     study = optuna.load_study(study_name="s/1", storage=Storage(databases.url_of(path)))
     study.tell(0, 0.125)
-    with pytest.raises(StateError, match=r"finished by another program.*hpo db check"):
+    with pytest.raises(SlotTakenOver, match="ended by another program"):
         ledger.finish(claim, COMPLETE, steps(0.5))
-    assert slots_of(path) == [(0, "running", 1)]
+    assert slots_of(path, "slot, state, attempt, reason") == [(0, "complete", 1, "told")]
     assert sql(path, "SELECT count(*) FROM hpo_curves") == [(0,)]
     assert study.trials[0].value == 0.125
+    assert not databases.the_stage(engine).open
+    assert databases.problems(path) == []
+
+
+def test_a_waiting_trial_that_a_person_ended_is_counted_by_the_next_supervisor(
+    engine: Engine, path: Path
+) -> None:
+    stage = started(engine, 2)
+    ledger = ledger_of(engine, stage)
+    claim = take(ledger)
+    ledger.beat([(claim, steps(0.5))])
+    ledger.release(claim)
+    optuna.load_study(study_name="s/1", storage=Storage(databases.url_of(path))).tell(0, 0.125)
+    later = ledger_of(engine, stage)
+    assert later.claim(1, PARAMS, seed=1)
+    assert slots_of(path) == [(0, "complete", 2), (1, "running", 1)]
+    assert databases.problems(path) == []
 
 
 # Lost workers
@@ -197,52 +227,123 @@ def test_a_slot_is_lost_until_its_attempts_are_used_up(engine: Engine, path: Pat
     assert ledger.lose(take(ledger), 3, 1.0)
     assert databases.the_stage(engine).open
     assert not ledger.lose(take(ledger), 3, 2.5)
-    assert slots_of(path, "state, attempt, losses, reason, seconds, owner") == [
-        ("failed", 4, 3, "lost", 2.5, None)
+    assert slots_of(path, "state, attempt, reason, seconds, owner, lease") == [
+        ("failed", 4, "lost", 2.5, None, None)
     ]
+    assert retries_of(path) == [(0, 1, "lost"), (0, 2, "cancelled"), (0, 3, "lost")]
     (trial,) = optuna_trials(path)
     assert (trial.state.name, trial.values, trial.user_attrs) == ("FAIL", None, {"error": "lost"})
     assert not databases.the_stage(engine).open
-    assert ledger.claim() is None
+    assert ledger.next_open() is None
 
 
 def test_slots_of_a_dead_owner_are_free_at_once_and_of_a_living_one_not(
     engine: Engine, path: Path
 ) -> None:
-    stage = started(engine, 4)
-    ledger = ledger_of(engine, stage)
+    ledger = ledger_of(engine, started(engine, 3))
     mine = take(ledger)
-    call = f"claim_and_wait({str(path)!r})"
-    with databases.spawn(call) as dead, databases.spawn(call) as living:
-        for process in (dead, living):
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        assert ledger.recover() == 0
+    wait = databases.claim_and_wait
+    with start_call(wait, path) as dead, start_call(wait, path) as living:
+        dead.until_ready()
+        living.until_ready()
+        assert ledger.next_open() is None
         dead.kill()
         dead.wait()
-        assert ledger.recover() == 1
-        assert ledger.recover() == 0
-        states = [state for _, state, _ in slots_of(path)]
-        assert sorted(states) == ["open", "open", "running", "running"]
         again = take(ledger)
         assert (again.attempt, again.params) == (2, PARAMS)
+        assert ledger.next_open() is None
+        assert [state for _, state, _ in slots_of(path)] == ["running"] * 3
         living.communicate("go\n")
-    assert ledger.recover() == 1
-    ledger.finish(again, COMPLETE, [])
-    ledger.finish(mine, COMPLETE, [])
-    # a killed supervisor costs no attempt
-    assert slots_of(path, "losses") == [(0,)] * 4
-    while run_one(ledger, stage) is not None:
-        pass
+    last = take(ledger)  # its process has ended, without a word
+    assert sorted(claim.slot for claim in (mine, again, last)) == [0, 1, 2]
+    for claim in (again, mine, last):
+        ledger.finish(claim, COMPLETE, [])
+    assert [reason for _, _, reason in retries_of(path)] == ["abandoned"] * 2
     assert databases.problems(path) == []
 
 
-def test_slots_of_another_stage_are_not_recovered(engine: Engine, path: Path) -> None:
+def test_a_dead_owners_slot_comes_before_later_open_ones(engine: Engine, path: Path) -> None:
+    ledger = ledger_of(engine, started(engine, 3))
+    first, second = take(ledger), take(ledger)
+    ledger.finish(second, COMPLETE, [])
+    opening = ledger.next_open()
+    assert opening is not None
+    assert opening.slot == 2
+    sql(path, "UPDATE hpo_slots SET owner = 'boot/namespace/1/1/1' WHERE slot = 0")
+    again = take(ledger)
+    assert (again.slot, again.attempt) == (first.slot, 2)
+
+
+def test_slots_of_another_stage_are_not_taken(engine: Engine, path: Path) -> None:
     ledger, other = (ledger_of(engine, started(engine, 1, name)) for name in "ab")
     take(ledger)
-    sql(path, "UPDATE hpo_slots SET owner = 'boot/namespace/1/1/1' WHERE state = 'running'")
-    assert other.recover() == 0
-    assert ledger.recover() == 1
+    take(other)
+    sql(path, "UPDATE hpo_slots SET owner = 'boot/namespace/1/1/1' WHERE id = 1")
+    assert other.next_open() is None
+    assert take(ledger).attempt == 2
+
+
+# Leases
+
+
+def test_a_lease_that_is_over_gives_the_slot_to_who_wants_it(
+    engine: Engine, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = started(engine, 1)
+    paused, other = ledger_of(engine, stage), ledger_of(engine, stage)
+    claim = take(paused)
+    assert other.next_open() is None
+    monkeypatch.setattr(lease, "LEASE_S", -1.0)
+    assert paused.beat([(claim, steps(0.5))]) == []  # over, but nobody wanted it: still its own
+    taken = take(other)
+    assert (taken.slot, taken.attempt) == (0, 2)
+    assert retries_of(path) == [(0, 1, "expired")]
+    assert paused.beat([(claim, steps(0.5, 0.75))]) == [claim]
+    with pytest.raises(SlotTakenOver):
+        paused.finish(claim, COMPLETE, steps(0.5, 0.75))
+    other.finish(taken, Outcome("complete", 0.25, 1.0), steps(0.25))
+    assert optuna_trials(path)[0].intermediate_values == {0: 0.25}
+    assert databases.problems(path) == []
+
+
+def test_a_beat_extends_every_lease_and_nothing_else_does(engine: Engine, path: Path) -> None:
+    ledger = ledger_of(engine, started(engine, 3))
+    claims = [take(ledger), take(ledger)]
+
+    def leases() -> list[float]:
+        return [end for (end,) in slots_of(path, "lease") if end is not None]
+
+    sql(path, "UPDATE hpo_slots SET lease = 1.0 WHERE state = 'running'")
+    assert ledger.beat([(claim, []) for claim in claims]) == []
+    now = time.monotonic()
+    assert all(now < end <= now + lease.LEASE_S for end in leases())
+    assert len(leases()) == 2
+    ledger.finish(claims[0], COMPLETE, [])
+    ledger.release(claims[1])
+    assert leases() == []
+
+
+def test_who_comes_second_is_told_so(engine: Engine, path: Path) -> None:
+    stage = started(engine, 2)
+    slow, fast = ledger_of(engine, stage), ledger_of(engine, stage)
+    opening = slow.next_open()
+    assert opening is not None
+    assert take(fast).slot == opening.slot
+    before = contents(path)
+    assert slow.claim(opening.slot, PARAMS, seed=0) is None
+    assert contents(path) == before
+    assert take(slow).slot == 1
+
+
+def test_replicates_share_what_the_first_of_them_drew(engine: Engine, path: Path) -> None:
+    stage = started(engine, 4, seeds=2)
+    here, there = ledger_of(engine, stage), ledger_of(engine, stage)
+    claims = [
+        here.claim(0, {**PARAMS, "n": 1}, seed=0),
+        there.claim(1, {**PARAMS, "n": 2}, seed=1),
+        there.claim(2, {**PARAMS, "n": 3}, seed=0),
+    ]
+    assert [claim.params["n"] for claim in claims if claim is not None] == [1, 1, 3]
 
 
 # Owners
@@ -270,7 +371,7 @@ def test_a_process_of_another_container_cannot_be_judged() -> None:
 
 
 def test_ended_and_half_ended_processes_are_dead() -> None:
-    with databases.spawn("owner_name()") as process:
+    with start_call(databases.owner_name) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         name = process.stdout.readline().strip()
@@ -312,7 +413,7 @@ def test_finish_writes_everything_that_a_reader_looks_for(engine: Engine, path: 
         FAILED,
     ]
     for outcome in outcomes:
-        run_one(ledger, stage, outcome)
+        run_one(ledger, outcome)
     with reading(engine) as connection:
         trials = stage_trials(connection, stage)
         curves = stage_curves(connection, stage)
@@ -350,12 +451,11 @@ def test_finish_writes_everything_that_a_reader_looks_for(engine: Engine, path: 
 
 
 def test_killed_in_the_middle_of_finish_nothing_of_it_is_there(engine: Engine, path: Path) -> None:
-    stage = started(engine, 30)
-    ledger = ledger_of(engine, stage)
+    started(engine, 30)
     details = ("trial_values", "trial_intermediate_values", "trial_user_attributes", "hpo_curves")
     for statement in range(1, 31):
         before = [sql(path, f"SELECT count(*) FROM {name}") for name in details]
-        with databases.spawn(f"die_in_finish({str(path)!r}, {statement})") as process:
+        with start_call(databases.die_in_finish, path, statement) as process:
             process.communicate(timeout=60)
         if process.returncode == 0:
             break
@@ -364,7 +464,7 @@ def test_killed_in_the_middle_of_finish_nothing_of_it_is_there(engine: Engine, p
         assert before == after, f"died before statement {statement}"
         assert slots_of(path, "slot, state, seconds, diverged_at")[0] == (0, "running", None, None)
         assert sql(path, "SELECT state FROM trials WHERE number = 0") == [("RUNNING",)]
-        assert ledger.recover() == 1
+        # its process is dead: the next one takes the slot
     assert statement > 6, "finish has become one statement: look whether this test still bites"
     assert [sql(path, f"SELECT count(*) FROM {name}") for name in details] == [
         [(1,)],
@@ -376,13 +476,10 @@ def test_killed_in_the_middle_of_finish_nothing_of_it_is_there(engine: Engine, p
     assert databases.problems(path) == []
 
 
-def test_what_is_not_a_number_is_null_in_the_database_and_nan_in_the_frame(
-    engine: Engine, path: Path
-) -> None:
+def test_what_is_not_finite_is_read_as_it_was_reported(engine: Engine, path: Path) -> None:
     stage = started(engine, 1)
     ledger = ledger_of(engine, stage)
     claim = take(ledger)
-    ledger.sampled(claim, PARAMS, seed=0)
     odd = [
         Step(0, 0.1, {"score": math.nan, "half": 0.5}),
         Step(1, 0.2, {"score": 0.5, "half": math.inf}),
@@ -390,10 +487,15 @@ def test_what_is_not_a_number_is_null_in_the_database_and_nan_in_the_frame(
     ]
     ledger.finish(claim, COMPLETE, odd)
     stored = [json.loads(text) for (text,) in sql(path, "SELECT metrics FROM hpo_curves")]
-    assert stored == [{"score": None, "half": 0.5}, {"score": 0.5, "half": None}, {"score": 0.75}]
+    assert stored == [
+        {"score": "NaN", "half": 0.5},
+        {"score": 0.5, "half": "Infinity"},
+        {"score": 0.75},
+    ]
     frame = hpo.curves(1, storage=databases.url_of(path))
     assert str(frame.dtypes["half"]) == str(frame.dtypes["score"]) == "float64"
-    assert frame["half"].isna().tolist() == [False, True, True]
+    assert frame["half"].isna().tolist() == [False, False, True]
+    assert frame["half"][1] == math.inf
     assert frame["score"].isna().tolist() == [True, False, False]
     seen = optuna_trials(path)[0].intermediate_values
     assert math.isnan(seen[0])
@@ -409,8 +511,8 @@ def test_a_stage_closes_with_its_last_slot_and_a_larger_budget_opens_it(
     study, stage = databases.begun(engine, 3)
     ledger = ledger_of(engine, stage)
     held = take(ledger)
-    run_one(ledger, stage)
-    run_one(ledger, stage, FAILED)
+    run_one(ledger)
+    run_one(ledger, FAILED)
     assert databases.the_stage(engine).open
     ledger.finish(held, COMPLETE, [])
     assert not databases.the_stage(engine).open
@@ -424,7 +526,7 @@ def test_a_stage_closes_with_its_last_slot_and_a_larger_budget_opens_it(
     ):
         studies.raise_budget(connection, study, stage, 4)
     for slot in (3, 4):
-        claim = run_one(ledger, stage)
+        claim = run_one(ledger)
         assert claim is not None
         assert claim.slot == slot
     assert not databases.the_stage(engine).open
@@ -441,7 +543,7 @@ def test_names_that_look_like_each_others_stages(engine: Engine, path: Path) -> 
     with reading(engine) as connection:
         assert [study.name for study in studies.all_studies(connection)] == ["a", "a/1"]
     for stage in (plain, nested):
-        run_one(ledger_of(engine, stage), stage)
+        run_one(ledger_of(engine, stage))
     assert databases.problems(path) == []
 
 
@@ -452,12 +554,11 @@ def test_a_deleted_optuna_study_is_said_plainly(engine: Engine, path: Path) -> N
     stage = started(engine, 3)
     ledger = ledger_of(engine, stage)
     claim = take(ledger)
-    ledger.sampled(claim, PARAMS, seed=0)
     optuna.delete_study(study_name="s/1", storage=Storage(databases.url_of(path)))
     before = contents(path)
     for write in (
-        ledger.claim,
-        lambda: ledger.record(claim, steps(0.5)),
+        lambda: databases.take(ledger),
+        lambda: ledger.beat([(claim, steps(0.5))]),
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
         lambda: ledger.lose(claim, 1, 1.0),
     ):
@@ -466,7 +567,7 @@ def test_a_deleted_optuna_study_is_said_plainly(engine: Engine, path: Path) -> N
     assert contents(path) == before
     ledger.release(claim)  # it can still be given back
     with pytest.raises(StateError, match="was deleted"):
-        ledger.claim()
+        databases.take(ledger)
 
 
 def test_a_result_never_goes_to_a_trial_that_took_over_the_id(engine: Engine, path: Path) -> None:
@@ -478,8 +579,7 @@ def test_a_result_never_goes_to_a_trial_that_took_over_the_id(engine: Engine, pa
     theirs = optuna.create_study(study_name="theirs", storage=storage)
     assert theirs.ask()._trial_id == claim.trial_id  # SQLite uses ids again
     for write in (
-        lambda: ledger.sampled(claim, PARAMS, seed=0),
-        lambda: ledger.record(claim, steps(0.5)),
+        lambda: ledger.beat([(claim, steps(0.5))]),
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
     ):
         with pytest.raises(StateError, match="was deleted"):
@@ -492,7 +592,7 @@ def test_a_result_never_goes_to_a_trial_that_took_over_the_id(engine: Engine, pa
 def test_a_trial_of_another_program_is_said_plainly(how: str, engine: Engine, path: Path) -> None:
     stage = started(engine, 3)
     ledger = ledger_of(engine, stage)
-    run_one(ledger, stage)
+    run_one(ledger)
     study = optuna.load_study(study_name="s/1", storage=Storage(databases.url_of(path)))
     if how == "asked":
         study.ask()
@@ -500,7 +600,7 @@ def test_a_trial_of_another_program_is_said_plainly(how: str, engine: Engine, pa
         study.enqueue_trial({"x": 1e-4})
     before = contents(path)
     with pytest.raises(StateError, match=r"next number is 2 instead of 1.*hpo start"):
-        ledger.claim()
+        databases.take(ledger)
     assert contents(path) == before
     assert databases.problems(path) == ["study 1, stage 1: trial 1 belongs to no slot"]
 
@@ -519,14 +619,13 @@ def rename(path: Path, old: str, new: str) -> None:
 
 def test_a_renamed_optuna_study_is_still_ours(engine: Engine, path: Path) -> None:
     first = started(engine, 4, "first")  # so that ids and numbers differ
-    while run_one(ledger_of(engine, first), first) is not None:
+    while run_one(ledger_of(engine, first)) is not None:
         pass
     stage = started(engine, 4)
     ledger = ledger_of(engine, stage)
-    run_one(ledger, stage)
+    run_one(ledger)
     claim = take(ledger)
-    ledger.sampled(claim, PARAMS, seed=1)
-    ledger.record(claim, steps(0.125))
+    assert ledger.beat([(claim, steps(0.125))]) == []
     with reading(engine) as connection:
         before = stage_trials(connection, stage), stage_curves(connection, stage)
     rename(path, "s/1", "my favourite")
@@ -534,7 +633,7 @@ def test_a_renamed_optuna_study_is_still_ours(engine: Engine, path: Path) -> Non
         assert (stage_trials(connection, stage), stage_curves(connection, stage)) == before
     # and it goes on, also with the trial that was running meanwhile
     ledger.finish(claim, COMPLETE, [Step(1, 0.2, {"score": 0.25})])
-    while run_one(ledger, stage) is not None:
+    while run_one(ledger) is not None:
         pass
     assert databases.problems(path) == []
     study = optuna.load_study(study_name="my favourite", storage=Storage(databases.url_of(path)))

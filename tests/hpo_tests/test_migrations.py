@@ -17,10 +17,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from databases import sql, url_of
+from processes import start_call, together
 from sqlalchemy import Connection, Engine, event, inspect
 
 from hpo.errors import DatabaseError
 from hpo.store import maintenance, migrations, tables
+from hpo.store.check import check
 from hpo.store.engine import open_engine, reading, writing
 
 ROOT = Path(migrations.script_location()).parent
@@ -185,7 +187,7 @@ def test_a_database_of_optuna_gains_our_tables_and_stays_theirs(stock: Path, pat
     databases.new(path)
     assert shape(stock) == shape(path)
     stage = databases.started(engine, 2, "ours")
-    while databases.run_one(databases.ledger_of(engine, stage), stage) is not None:
+    while databases.run_one(databases.ledger_of(engine, stage)) is not None:
         pass
     assert stock_trials(stock) == trials
     assert optuna.get_all_study_names(url_of(stock)) == ["theirs", "ours/1"]
@@ -224,24 +226,24 @@ def openings(path: Path) -> list[Any]:
     return [
         lambda: migrations.check(engine),
         lambda: migrations.prepare(engine),
-        lambda: maintenance.check(url_of(path)),
+        lambda: check(url_of(path)),
     ]
 
 
-def test_an_older_revision_names_the_command(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_revision_names_the_command(path: Path) -> None:
     databases.new(path)
-    monkeypatch.setattr(migrations, "HEAD", "0002")
+    sql(path, "UPDATE hpo_alembic_version SET version_num = '0001'")
     for opening in openings(path):
         refused(path, opening, "has revision 0001", "needs 0002", "Run: hpo db upgrade$")
     assert maintenance.status(url_of(path))["revision"] == "0001"
 
 
-@pytest.mark.parametrize("revision", ["0002", "9999", "odd"])
+@pytest.mark.parametrize("revision", ["0003", "9999", "odd"])
 def test_a_newer_revision_is_refused(revision: str, path: Path) -> None:
     databases.new(path)
     sql(path, "UPDATE hpo_alembic_version SET version_num = ?", revision)
     for opening in [*openings(path), lambda: maintenance.upgrade(url_of(path))]:
-        refused(path, opening, f"has revision {revision}", "does not know", "newer hpo")
+        refused(path, opening, f"has revision {revision}", "does not know", "newer one")
     assert sql(path, "SELECT * FROM hpo_alembic_version") == [(revision,)]
     assert maintenance.status(url_of(path))["revision"] == revision
 
@@ -270,7 +272,7 @@ def test_a_database_of_another_program_is_refused(path: Path) -> None:
     refused(path, lambda: migrations.prepare(engine), "another program", "customers", "--storage")
     refused(path, lambda: migrations.check(engine), "holds no studies of hpo", "hpo start")
     refused(path, lambda: maintenance.upgrade(url_of(path)), "not a database of hpo or Optuna")
-    refused(path, lambda: maintenance.check(url_of(path)), "holds no studies of hpo")
+    refused(path, lambda: check(url_of(path)), "holds no studies of hpo")
     assert maintenance.status(url_of(path))["revision"] == "none: no tables of hpo"
     assert sql(path, "SELECT * FROM customers") == [(1, "Ada")]
 
@@ -285,10 +287,10 @@ def test_a_database_of_another_program_that_uses_alembic(path: Path) -> None:
 
 def test_upgrade_says_what_it_did(stock: Path) -> None:
     assert maintenance.status(url_of(stock))["revision"] == "none: no tables of hpo"
-    assert maintenance.upgrade(url_of(stock)) == (None, "0001")
-    assert maintenance.upgrade(url_of(stock)) == ("0001", "0001")
+    assert maintenance.upgrade(url_of(stock)) == (None, migrations.HEAD)
+    assert maintenance.upgrade(url_of(stock)) == (migrations.HEAD, migrations.HEAD)
     status = maintenance.status(url_of(stock))
-    assert (status["revision"], status["studies"], status["trials"]) == ("0001", 0, 0)
+    assert (status["revision"], status["studies"], status["trials"]) == (migrations.HEAD, 0, 0)
     assert status["optuna_schema"] == "v3.2.0.a"
 
 
@@ -325,7 +327,7 @@ def test_who_was_overtaken_makes_nothing_twice(path: Path) -> None:
 
 
 def test_six_processes_make_a_new_file_at_once(path: Path) -> None:
-    databases.together([databases.spawn(f"prepare({str(path)!r})") for _ in range(6)])
+    together([start_call(databases.prepare, path) for _ in range(6)])
     assert sql(path, "SELECT * FROM hpo_alembic_version") == [(migrations.HEAD,)]
     assert sql(path, "SELECT count(*) FROM version_info") == [(1,)]
     assert databases.problems(path) == []

@@ -45,6 +45,6 @@ def test_a_study_goes_on_in_the_folder_that_it_was_moved_to(
 def test_a_database_that_is_deleted_under_a_study_is_no_success(tmp_path: Path) -> None:
     file = tmp_path / "x.db"
     home = folder(tmp_path / "home", str(file))
-    with pytest.raises(DatabaseError, match="was removed while it was in use"):
+    with pytest.raises(DatabaseError, match="was removed or moved while it was in use"):
         hpo.start(home / "my.toml", storage=f"sqlite:///{file}", workers=1)
     assert not os.path.exists(file)

@@ -453,7 +453,13 @@ def test_log_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "axis", [Int(16, 512, step=16), Int(10, 200, step=7), Float(0.0, 0.9, step=0.05)]
+    "axis",
+    [
+        Int(16, 512, step=16),
+        Int(10, 200, step=7),
+        Float(0.0, 0.9, step=0.05),
+        Float(1e-14, 2e-13, step=1e-14),
+    ],
 )
 def test_steps_stay_on_their_lattice(axis: Int | Float) -> None:
     middle = axis.values()[len(axis.values()) // 2]

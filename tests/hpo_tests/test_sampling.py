@@ -16,7 +16,7 @@ from scipy.stats import kstest, qmc
 from hpo.errors import DefinitionError, MissingExtraError
 from hpo.sampling import SAMPLERS, Request, check, run_seed, seeds, suggest
 from hpo.sampling.evidence import settings as shown
-from hpo.space import parse_space
+from hpo.space_parsing import parse_space
 from hpo.trial import Trial, TrialState
 
 SQUARE = parse_space({"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}})
@@ -361,6 +361,22 @@ def test_replicates_of_a_setting_are_one_setting_with_their_mean():
         (2, 9, "RUNNING", None),
     ]
     assert [number for _, number, _, _ in seen(1)] == [0, 1, 0, 1, 2, 3, 6, 7, 9]
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("minimize", 5.0), ("maximize", 1.0)])
+def test_a_diverged_setting_is_shown_no_better_than_the_worst_that_is_not(direction, worst):
+    at = {"x": 0.1, "y": 0.1}
+    rows = [
+        Trial(1, 0, TrialState.COMPLETE, at, 1.0),
+        Trial(1, 1, TrialState.COMPLETE, at, 5.0),
+        Trial(1, 2, TrialState.COMPLETE, at, 3.0, diverged_at=4),
+        Trial(1, 3, TrialState.PRUNED, at, 9.0),
+    ]
+    values = [t.value for t in shown(Request(SQUARE, 0, 1, 9, 20, direction), rows)]
+    assert values == [1.0, 5.0, worst, 9.0]
+    worse = 7.0 if direction == "minimize" else -7.0
+    rows[2] = Trial(1, 2, TrialState.COMPLETE, at, worse, diverged_at=4)
+    assert shown(Request(SQUARE, 0, 1, 9, 20, direction), rows)[2].value == worse
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])

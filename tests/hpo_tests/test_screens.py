@@ -4,18 +4,17 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import done, run
 from objectives.files import X, place
+from processes import HPO, run_hpo
 
 import hpo
 from hpo.cli import console, hints, tables, words
-from hpo.cli.group import hpo as command
+from hpo.store.check import check
 
-HPO = Path(sys.executable).with_name("hpo")
 URL = "sqlite:///my dir[/b]/h.db"
 
 NASTY = """
@@ -31,16 +30,6 @@ def train(params, run):
 @pytest.fixture(autouse=True)
 def _home(home):
     """Every test here has a folder of its own."""
-
-
-def run(*arguments):
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
-
-
-def done(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result
 
 
 # Text of others
@@ -146,6 +135,28 @@ def test_the_command_in_an_error_can_be_pasted(elsewhere):
     assert hpo.show(1, storage=URL).stages[0].budget == 30
 
 
+def test_every_form_of_the_url_is_passed_on(home):
+    url = f"sqlite+pysqlite:///{home}/here.db"
+    place(home, search={"trials": 12})
+    started = done("start", "my.toml", "--storage", url)
+    pasted(started.stderr.partition("Look: ")[0])
+    assert hpo.show(1, storage=url).stages[0].budget == 30
+
+
+@pytest.mark.parametrize("name", ["two words", "-x", "hpo resume", 'it\'s "hpo list"'])
+def test_a_name_that_is_taken(home, name):
+    url = "sqlite:///here.db"
+    path = place(home, search={"trials": 2})
+    hpo.start(path, trials=1, storage=url)
+    for _ in range(2):
+        again = run("start", "my.toml", f"--name={name}", "--storage", url)
+    assert again.stderr == (
+        f"Error: there is a study called {name!r} already. "
+        f"Go on with it: hpo resume --storage {url} 2   or choose another --name\n"
+    )
+    done("resume", "--storage", url, 2)
+
+
 def test_commands_in_a_sentence_are_completed():
     url = "sqlite:///a b.db"
     given = f" --storage '{url}'"
@@ -155,6 +166,8 @@ def test_commands_in_a_sentence_are_completed():
         "hpo start or hpo list": f"hpo start{given} or hpo list{given}",
         "Fetch it with: hpo data fetch mnist": "Fetch it with: hpo data fetch mnist",
         "hpo.db is a database of hpo (yes)": "hpo.db is a database of hpo (yes)",
+        "the study's end: hpo show 'x'": f"the study's end: hpo show{given} 'x'",
+        r"'a \' hpo list': hpo list": rf"'a \' hpo list': hpo list{given}",
     }.items():
         assert hints.completed(sentence, url) == told
         assert hints.completed(sentence, None) == sentence
@@ -162,7 +175,8 @@ def test_commands_in_a_sentence_are_completed():
 
 def test_the_default_database_needs_no_option(monkeypatch):
     assert hints.suffix("sqlite:///hpo.db") == ""
-    assert hints.suffix("postgresql://me:secret@host/db") == ""
+    for refused in ("postgresql://me:secret@host/db", "sqlite:///a?key=secret", "hpo.db"):
+        assert hints.suffix(refused) == ""
     monkeypatch.setenv("HPO_STORAGE", "sqlite:///other.db")
     assert hints.suffix(None) == hints.suffix("sqlite:///other.db") == ""
     assert hints.suffix("sqlite:///hpo.db") == " --storage sqlite:///hpo.db"
@@ -188,7 +202,8 @@ def test_show_says_that_a_worker_died(home):
     place(home, "leaving", fixed={"how": "_exit"}, search={"trials": 1, "max_attempts": 2})
     run("start", "my.toml")
     shown = done("show", 1).stdout
-    assert "  trial 0: its worker died, 2 times\n" in shown
+    assert "stage 1, 1 attempt that did not count: 1 lost (the worker died)\n" in shown
+    assert "  trial 0: its worker died 2 times\n" in shown
     assert "Traceback" not in done("show", 1, "--debug").stdout
 
 
@@ -208,6 +223,55 @@ def test_a_narrow_terminal_keeps_the_bars_whole(home, monkeypatch, capsys):
         tables.study(hpo.show(1))
         shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
         assert len(re.findall(r"1e-06 [·░█]{10} 1e-02", shown)) == 1
+
+
+# Streams
+
+
+def test_a_terminal_of_ascii_gets_ascii(home):
+    place(home, search={"trials": 2})
+    done("start", "my.toml", "--name", "größe")
+    shown = run_hpo("show", 1, environment={"PYTHONIOENCODING": "ascii"})
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert r" gr\xf6\xdfe " in shown.stdout
+    assert r"1e-06 \u2591" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "closed", "code", "printed"),
+    [
+        ("start my.toml", "<&- >&- 2>&-", 0, ""),
+        ("list", "2>&-", 0, "id   name"),
+        ("list", ">&-", 0, ""),
+        ("show 9", "2>&-", 1, ""),
+    ],
+)
+def test_closed_streams(home, command, closed, code, printed):
+    hpo.start(place(home, search={"trials": 2}))
+    line = f"{shlex.quote(str(HPO))} {command} {closed}"
+    ended = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (code, "")
+    assert ended.stdout[: len("id   name")] == printed
+    assert check("sqlite:///hpo.db") == []
+
+
+# Several stages
+
+
+def test_stages_of_which_one_fails_too_often(home):
+    place(home, "some:train", search={"trials": 30})
+    (home / "some.py").write_text(
+        "def train(params, run):\n    assert params['x'] > 1e-5\n    return params['x']\n"
+    )
+    started = done("start", "my.toml", "--stages", 2)
+    assert started.stdout.startswith("Best five\n")
+    lost = sum(trial.value is None for trial in hpo.show(1).trials[0])
+    assert 0 < lost < 25
+    assert started.stderr.endswith(
+        f"No new stage: stage 1 has 30 counted trials, {30 - lost} with a value; narrowing 1 "
+        f"parameter needs 30. Run: hpo resume 1 --trials {30 + lost}\n"
+        "Look at what there is: hpo show 1\n"
+    )
 
 
 # narrow
@@ -259,8 +323,6 @@ def test_a_range_of_hundreds_of_digits():
 def test_the_real_command_in_a_pipe_prints_no_escapes(home):
     place(home, "nasty:train", search={"trials": 3})
     (home / "nasty.py").write_text(NASTY)
-    started = subprocess.run(
-        [HPO, "start", "my.toml", "--json"], capture_output=True, text=True, timeout=60
-    )
+    started = run_hpo("start", "my.toml", "--json")
     assert json.loads(started.stdout)["study"]["name"] == "my"
     assert "\x1b" not in started.stderr

@@ -27,7 +27,7 @@ from hpo.errors import (
     StateError,
     UsageError,
 )
-from hpo.store import maintenance
+from hpo.store.check import check
 from hpo.supervisor import Ended
 
 URL = "sqlite:///hpo.db"
@@ -66,7 +66,7 @@ def only(summary):
 
 
 def sound(storage=URL):
-    assert maintenance.check(storage) == []
+    assert check(storage) == []
 
 
 # The same seed, the same result
@@ -381,6 +381,18 @@ def test_a_score_that_is_not_finite(give, keys, value):
     assert trial.steps == 2
 
 
+def test_a_thread_that_outlives_its_trial_reports_to_no_other(home):
+    one("outlived", trials=3)
+    curve = hpo.curves(1)
+    for _, steps in curve.groupby("trial"):
+        assert steps.step[steps.step >= 100].is_monotonic_increasing
+        assert (steps.seconds < 1).all()
+    assert curve.groupby("trial").step.min().tolist() == [0, 0, 0]
+    told = [file.read_text() for file in home.glob("refused-*")]  # the last may be unfinished
+    assert any("this trial has ended" in text for text in told)
+    sound()
+
+
 @pytest.mark.parametrize(
     ("metric", "to"),
     [("score", "nan"), ("score", "-inf"), ("train_loss", "nan"), ("loss", "inf"), ("other", "inf")],
@@ -390,7 +402,7 @@ def test_report_notices_divergence(metric, to):
     assert (str(trial.state), trial.value, trial.diverged_at) == ("COMPLETE", 0.5, 7)
     curve = hpo.curves(1)
     assert list(curve.step) == [5, 6, 7]
-    assert curve[metric].isna().iloc[-1]
+    np.testing.assert_equal(curve[metric].iloc[-1], float(to))
     assert trials_of().diverged.all()
     stored = optuna.load_study(study_name="my/1", storage=hpo.Storage(URL)).trials[0]
     assert stored.user_attrs == {"diverged_at": 7}
@@ -541,7 +553,7 @@ def test_data_that_changed_is_refused(home: Path):
             r"describe = 'tiny:describe_half' returned \{'train': 400, .*must return",
         ),
         ("describe_failing", "KeyError: 'samples'"),
-        ("describe_exiting", "a worker died while it imported tiny:hill"),
+        ("describe_exiting", "3 workers in a row died while they imported tiny:hill"),
         ("not_there", "describe = 'tiny:not_there': the module tiny has no 'not_there'"),
     ],
 )
@@ -649,7 +661,7 @@ def test_names(home: Path):
     definition = place(home, search={"trials": 1})
     names = [hpo.start(definition).study.name for _ in range(3)]
     assert names == ["my", "my-2", "my-3"]
-    with pytest.raises(StateError, match=r"there is a study called my-2 already.*hpo resume my-2"):
+    with pytest.raises(StateError, match=r"there is a study called 'my-2' already.*hpo resume 2 "):
         hpo.start(definition, name="my-2")
     with pytest.raises(DefinitionError, match="all digits"):
         hpo.start(definition, name="12")

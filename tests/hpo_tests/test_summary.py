@@ -149,3 +149,10 @@ def test_what_is_no_share_of_examples_has_no_error(value):
     assert standard_error(study(), value) is None
     assert standard_error(study(metric="val_loss"), 0.5) is None
     assert standard_error(study(validation=0), 0.5) is None
+
+
+def test_the_mean_of_huge_scores_is_finite():
+    study_ = summary(rows((1.5e308, 1.5e308)), seeds=2, direction="minimize", metric="val_loss")
+    best = study_.best()
+    assert best is not None
+    assert best.mean == 1.5e308

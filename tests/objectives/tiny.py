@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -207,3 +208,21 @@ def describe_exiting(fixed):
 
 
 not_a_function = 3
+
+
+def outlived(params, run):
+    """Leave a thread behind that goes on reporting, also while the next trial runs."""
+
+    def go_on():
+        for step in range(100, 200):
+            time.sleep(0.01)
+            try:
+                run.report(step, score=99.0)
+            except RuntimeError as error:
+                Path(f"refused-{run.seed}").write_text(str(error))
+                return
+
+    threading.Thread(target=go_on, daemon=True).start()
+    run.report(0, score=0.5)
+    time.sleep(0.05)
+    return 0.5

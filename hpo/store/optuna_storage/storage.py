@@ -7,23 +7,20 @@ the same time, and differs in what made that one slow or unsafe for several proc
 
 * Values of a running trial are written together, at the latest after `FLUSH_AFTER_S`; whatever
   ends a trial is written, with all that came before it, before the call returns.
-* A finished trial is never read twice.
+* A finished trial is never read twice, and not kept unless someone asks for finished trials.
 * Every write is one `BEGIN IMMEDIATE` transaction that checks the trial's state itself: a queued
   trial is handed out once, and who comes too late is told so.
 """
 
 from __future__ import annotations
 
-import atexit
 import copy
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, cast, get_args
 from uuid import uuid4
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
@@ -36,10 +33,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table
 from sqlalchemy.engine import make_url
 
-from hpo.errors import DatabaseError
+from hpo.errors import DatabaseError, UsageError
 from hpo.store import migrations, trial_rows
-from hpo.store.engine import DEFAULT_URL, Mode, database_path, open_engine, reading, writing
-from hpo.store.frozen_studies import (
+from hpo.store.engine import DEFAULT_URL, Durability, Mode, database_path, open_engine
+from hpo.store.optuna_storage import lifecycle
+from hpo.store.optuna_storage.connections import Connections
+from hpo.store.optuna_storage.frozen_studies import (
     find_study,
     no_study,
     read_all,
@@ -47,21 +46,16 @@ from hpo.store.frozen_studies import (
     read_directions,
     read_name,
 )
-from hpo.store.frozen_trials import (
+from hpo.store.optuna_storage.frozen_trials import (
     append_copy,
     append_new,
     local_time,
     read_distribution,
-    read_rows,
     read_trial,
 )
-from hpo.store.optuna_tables import (
-    check_head,
-    study_system_attributes,
-    study_user_attributes,
-)
-from hpo.store.own_trial import OwnTrial
-from hpo.store.study_cache import StudyCache
+from hpo.store.optuna_storage.own_trials import OwnTrial, OwnTrials
+from hpo.store.optuna_storage.study_cache import StudyCache
+from hpo.store.optuna_tables import study_system_attributes, study_user_attributes
 
 FLUSH_AFTER_S = 1.0
 FLUSH_AT_CHANGES = 512
@@ -79,54 +73,74 @@ class Storage(BaseStorage):
     Args:
         url: A SQLite URL.
         read_only: Refuse every write, and a missing file.
+        durability: What a finished trial survives: "normal" the death of any process, "full" a
+            power cut too; each then waits for the disk.
 
     Raises:
+        UsageError: There is no such durability.
         DatabaseError: The URL cannot be used, or names something else than such a database.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        read_only: bool = False,
+        durability: Durability = "normal",
+    ) -> None:
+        if durability not in get_args(Durability):
+            allowed = " or ".join(map(repr, get_args(Durability)))
+            raise UsageError(f"durability is {durability!r}. Give {allowed}")
         # Absolute, so that a copy in another process finds it from wherever it works.
         path = database_path(url).resolve()
         self._url = make_url(url).set(database=str(path)).render_as_string(hide_password=False)
         self._read_only = read_only
-        self._connect("read" if read_only else "create")
-
-    def _connect(self, mode: Mode) -> None:
-        engine = open_engine(self._url, mode)
-        if mode == "create":
+        self._durability: Durability = durability
+        if not read_only:
+            engine = open_engine(self._url, "create", durability)
             migrations.prepare(engine)
-        else:
-            with reading(engine) as connection:
-                check_head(connection)
-        # Kept: most transactions here are shorter than taking a connection from the pool.
-        self._reader = engine.connect()
-        self._writer = engine.connect()
-        self._closer = weakref.finalize(self, _close, self._reader, self._writer)
-        self._closer.atexit = False  # `_flush_all` still writes then.
+            engine.dispose()
+        self._connect()
+
+    def _connect(self) -> None:
+        mode: Mode = "read" if self._read_only else "write"
+        self._connections = Connections(self._url, mode, self._durability)
+        self._begin()
+        with self._reading():
+            pass  # What cannot be read is refused here, not at the first question.
+        lifecycle.watch(self)
+
+    def _begin(self) -> None:
+        """Begin as a process that has done nothing yet."""
         self._lock = threading.RLock()
-        self._own: dict[int, OwnTrial] = {}
+        self._own = OwnTrials()
         self._caches: dict[int, StudyCache] = {}
         self._timer: threading.Timer | None = None
-        _instances.add(self)
-
-    def _reconnect(self) -> None:
-        self._connect("read" if self._read_only else "write")
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
             self._flush()
             self._own.clear()
-        return {"_url": self._url, "_read_only": self._read_only}
+        return {name: self.__dict__[name] for name in ("_url", "_read_only", "_durability")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._reconnect()
+        self._connect()
 
-    def _after_fork(self) -> None:
-        # SQLite forbids even closing a connection that a parent opened, so it is kept for ever
-        # (https://www.sqlite.org/howtocorrupt.html, section 2.6).
-        _inherited.append(self._closer.detach())
-        self._reconnect()
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+        self._connections.close()
+
+    def _after_fork(self, in_child: bool) -> None:
+        if in_child:
+            self._begin()
+        else:
+            self._lock.release()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._flush()
+            self._connections.close()
 
     def remove_session(self) -> None:
         """Write what is still held back. Optuna calls this at the end of `optimize`."""
@@ -152,7 +166,8 @@ class Storage(BaseStorage):
                 if not trial_rows.delete_study(connection, study_id):
                     raise no_study(study_id)
             self._caches.pop(study_id, None)
-            self._own = {i: own for i, own in self._own.items() if own.study_id != study_id}
+            for own in [own for own in self._own.values() if own.study_id == study_id]:
+                del self._own[own.id]
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set a user attribute."""
@@ -224,25 +239,25 @@ class Storage(BaseStorage):
     ) -> None:
         """Set a parameter of a trial."""
 
-        def change(trial: OwnTrial) -> None:
+        def set_param(trial: OwnTrial) -> None:
             self._check_distribution(trial.study_id, param_name, distribution)
             trial.set_param(param_name, param_value_internal, distribution)
 
-        self._change(trial_id, change)
+        self._change(trial_id, set_param)
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
         """Set what a trial reported at a step."""
-        self._change(trial_id, lambda trial: trial.set_value(step, intermediate_value))
+        self._change(trial_id, OwnTrial.set_value, step, intermediate_value)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set a user attribute of a trial."""
-        self._change(trial_id, lambda trial: trial.set_user_attr(key, value))
+        self._change(trial_id, OwnTrial.set_user_attr, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute of Optuna's own."""
-        self._change(trial_id, lambda trial: trial.set_system_attr(key, value))
+        self._change(trial_id, OwnTrial.set_system_attr, key, value)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -303,14 +318,14 @@ class Storage(BaseStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Return the trials of a study, sorted by their ids."""
-        with self._lock:
-            found = self._refreshed(study_id).select(states)
+        with self._lock, self._reading() as connection:
+            found = self._refreshed(connection, study_id).select(connection, states)
         return copy.deepcopy(found) if deepcopy else found
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """Return the completed trial with the best value."""
-        with self._lock:
-            cache = self._refreshed(study_id)
+        with self._reading() as connection:
+            cache = self._refreshed(connection, study_id)
             if len(cache.directions) > 1:
                 raise RuntimeError("A study with several objectives has no single best trial.")
             if cache.best is None:
@@ -321,19 +336,15 @@ class Storage(BaseStorage):
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        if self._read_only:
-            raise DatabaseError(
-                f"{self._writer.engine.url.database} was opened read-only: nothing was written."
-            )
-        with self._lock, writing(self._writer) as connection:
+        with self._lock, self._connections.writing() as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._lock, reading(self._reader) as connection:
+        with self._lock, self._connections.reading() as connection:
             yield connection
 
-    def _change(self, trial_id: int, change: Callable[[OwnTrial], None]) -> None:
+    def _change(self, trial_id: int, change: Callable[..., None], *args: Any) -> None:
         """Change a trial: an own one now and in the database later, another's at once there."""
         with self._lock:
             own = self._own.get(trial_id)
@@ -342,37 +353,22 @@ class Storage(BaseStorage):
                     other = OwnTrial(*read_trial(connection, trial_id))
                     if other.state.is_finished():
                         raise _finished(other.number)
-                    change(other)
+                    change(other, *args)
                     other.write(connection)
                 return
-            if own.state.is_finished():
+            if own.is_finished:
                 raise _finished(own.number)
-            change(own)
+            change(own, *args)
             if own.unwritten > FLUSH_AT_CHANGES:
                 self._flush()
             elif self._timer is None:
                 self._flush_later()
 
     def _flush(self) -> None:
-        """Write all that is held back; what belongs to a trial that others ended is dropped.
-
-        Its writer is told at its next write, because the trial is not this process's any more.
-        """
-        changed = {trial_id: own for trial_id, own in self._own.items() if own.unwritten}
-        if not changed:
-            return
-        with self._writing() as connection:
-            running = {
-                row.trial_id
-                for row in read_rows(connection, list(changed))
-                if row.state == "RUNNING"
-            }
-            for trial_id in running:
-                changed[trial_id].write(connection)
-        for trial_id, own in changed.items():
-            own.written()
-            if trial_id not in running:
-                del self._own[trial_id]
+        self._own.flush(self._connections)
+        if self._timer is not None:
+            self._timer.cancel()  # it would keep this storage alive
+            self._timer = None
 
     def _flush_later(self) -> None:
         # A timer, not a look at the clock in the next write: a trial whose next epoch takes an
@@ -390,14 +386,13 @@ class Storage(BaseStorage):
                 _log.warning("%s Trying again in %g s.", error, FLUSH_AFTER_S)
                 self._flush_later()
 
-    def _refreshed(self, study_id: int) -> StudyCache:
-        with self._reading() as connection:
+    def _refreshed(self, connection: Connection, study_id: int) -> StudyCache:
+        cache = self._cache(connection, study_id)
+        if not cache.refresh(connection, self._own):
+            del self._caches[study_id]
             cache = self._cache(connection, study_id)
-            if not cache.refresh(connection, self._own):
-                del self._caches[study_id]
-                cache = self._cache(connection, study_id)
-                cache.refresh(connection, self._own)
-            return cache
+            cache.refresh(connection, self._own)
+        return cache
 
     def _cache(self, connection: Connection, study_id: int) -> StudyCache:
         if study_id not in self._caches:
@@ -418,29 +413,3 @@ class Storage(BaseStorage):
 
 def _finished(number: int) -> UpdateFinishedTrialError:
     return UpdateFinishedTrialError(f"Trial {number} is finished and cannot be changed any more.")
-
-
-# What a process does for all its storages when it ends or forks.
-_instances: weakref.WeakSet[Storage] = weakref.WeakSet()
-_inherited: list[object] = []
-
-
-def _close(reader: Connection, writer: Connection) -> None:
-    reader.close()
-    writer.close()
-    writer.engine.dispose()
-
-
-def _flush_all() -> None:
-    for storage in list(_instances):
-        storage.remove_session()
-
-
-def _reconnect_all() -> None:
-    for storage in list(_instances):
-        storage._after_fork()
-
-
-atexit.register(_flush_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reconnect_all)

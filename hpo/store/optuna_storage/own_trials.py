@@ -1,4 +1,4 @@
-"""A trial that this process runs, and what of it is not in the database yet."""
+"""The trials that this process runs, and what of them is not in the database yet."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
+from hpo.store.optuna_storage.connections import Connections
+from hpo.store.optuna_storage.frozen_trials import read_rows
 from hpo.store.trial_rows import (
     ParamRow,
     insert_intermediate_values,
@@ -41,6 +43,8 @@ class OwnTrial:
         self._system_attrs: dict[str, Any] = {}
         self.unwritten = 0
         """Number of changes that are not in the database yet."""
+        self.is_finished = False
+        """Whether this process has finished it."""
 
     @property
     def id(self) -> int:
@@ -86,6 +90,7 @@ class OwnTrial:
     ) -> None:
         """Record the end of the trial, after it was committed."""
         self._record.state = state
+        self.is_finished = True
         self._record.datetime_complete = completed
         if values is not None:
             self._record.values = [float(value) for value in values]
@@ -117,3 +122,32 @@ class OwnTrial:
         trial.system_attrs = dict(trial.system_attrs)
         trial.intermediate_values = dict(trial.intermediate_values)
         return trial
+
+
+class OwnTrials(dict[int, OwnTrial]):
+    """The running trials of one storage in this process, by their ids.
+
+    Finished ones stay until the study's cache takes them over. Not thread-safe: the storage's
+    lock guards it.
+    """
+
+    def flush(self, connections: Connections) -> None:
+        """Write all that is held back; what belongs to a trial that others ended is dropped.
+
+        Its writer is told at its next write, because the trial is not this process's any more.
+        """
+        changed = {trial_id: own for trial_id, own in self.items() if own.unwritten}
+        if not changed:
+            return
+        with connections.writing() as connection:
+            running = {
+                row.trial_id
+                for row in read_rows(connection, list(changed))
+                if row.state == "RUNNING"
+            }
+            for trial_id in running:
+                changed[trial_id].write(connection)
+        for trial_id, own in changed.items():
+            own.written()
+            if trial_id not in running:
+                del self[trial_id]

@@ -8,14 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Row, Select, String, Table, bindparam, select, type_coerce
+from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from hpo.store import trial_rows
-from hpo.store.frozen_studies import no_study
+from hpo.store.optuna_storage.frozen_studies import no_study
 from hpo.store.optuna_tables import (
     trial_intermediate_values,
     trial_params,
@@ -25,21 +25,24 @@ from hpo.store.optuna_tables import (
     trials,
 )
 
-TrialRow = Row[*tuple[Any, ...]]
 T = TypeVar("T")
 
 _CHUNK = 500  # SQLite allows 999 to 32,766 variables in a statement, by its version.
 _NOT_FINITE = {"NAN": math.nan, "INF_POS": math.inf, "INF_NEG": -math.inf}
 
-TRIAL_ROWS = select(
-    trials.c.study_id,
-    trials.c.trial_id,
-    trials.c.number,
-    trials.c.state,
-    # As stored: SQLAlchemy would make a moment of each, also where none is looked at.
-    type_coerce(trials.c.datetime_start, String).label("datetime_start"),
-    type_coerce(trials.c.datetime_complete, String).label("datetime_complete"),
-)
+
+class TrialRow(NamedTuple):
+    """A row of `trials`, as it is stored: a moment is made of its text only where one looks."""
+
+    study_id: int
+    trial_id: int
+    number: int
+    state: str
+    datetime_start: str | None
+    datetime_complete: str | None
+
+
+_TRIALS = f"SELECT {', '.join(TrialRow._fields)} FROM trials"
 
 # A study has few distributions and many trials; decoding one costs more than reading its row.
 _distribution = lru_cache(maxsize=1024)(json_to_distribution)
@@ -53,7 +56,6 @@ def _of_trials(table: Table, *columns: str) -> Select[Any]:
     )
 
 
-_ROWS = TRIAL_ROWS.where(trials.c.trial_id.in_(bindparam("ids", expanding=True)))
 _PARAMS = _of_trials(trial_params, "param_name", "param_value", "distribution_json")
 _VALUES = _of_trials(trial_values, "objective", "value", "value_type")
 _INTERMEDIATE = _of_trials(
@@ -66,7 +68,21 @@ _SYSTEM_ATTRS = _of_trials(trial_system_attributes, "key", "value_json")
 def read_rows(connection: Connection, trial_ids: Sequence[int]) -> Iterator[TrialRow]:
     """Read the rows of some trials; one that does not exist is left out."""
     for ids in _chunks(trial_ids):
-        yield from connection.execute(_ROWS, {"ids": ids})
+        places = ", ".join("?" * len(ids))
+        yield from _rows(connection, f"{_TRIALS} WHERE trial_id IN ({places})", ids)
+
+
+def read_rows_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
+    """Read the rows of a study's trials from an id on, in the order of their ids."""
+    sql = f"{_TRIALS} WHERE study_id = ? AND trial_id >= ? ORDER BY trial_id"
+    return list(_rows(connection, sql, (study_id, first)))
+
+
+def _rows(connection: Connection, sql: str, values: Sequence[int]) -> Iterator[TrialRow]:
+    # By the driver itself: this is asked before each trial, and SQLAlchemy's result costs seven
+    # times as much.
+    driver: Any = connection.connection.dbapi_connection
+    return map(TrialRow._make, driver.execute(sql, values))
 
 
 def read_trials(connection: Connection, rows: Sequence[TrialRow]) -> Iterator[FrozenTrial]:
@@ -74,7 +90,7 @@ def read_trials(connection: Connection, rows: Sequence[TrialRow]) -> Iterator[Fr
 
     Args:
         connection: In a transaction.
-        rows: Rows of `TRIAL_ROWS`.
+        rows: Their rows.
 
     Returns:
         The trials in the order of `rows`.

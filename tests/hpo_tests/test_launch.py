@@ -1,0 +1,61 @@
+"""What a command opens before it works: the study's durability, and the limits of one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from databases import sql
+from objectives.files import place
+
+import hpo
+from hpo import launch
+from hpo.errors import DefinitionError
+from hpo.store.engine import reading
+
+URL = "sqlite:///hpo.db"
+SYNCHRONOUS = {1: "normal", 2: "full"}
+
+
+@pytest.mark.parametrize("kind", ["normal", "full"])
+def test_a_study_is_as_durable_as_its_definition_says(kind: str, home: Path) -> None:
+    hpo.start(place(home, "hill", search={"trials": 2, "durability": kind}), workers=1)
+    # what `resume` and `narrow` write by
+    with launch.runnable(1, URL) as (engine, _), reading(engine) as connection:
+        found = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+    assert SYNCHRONOUS[found] == kind
+
+
+def test_limits_given_to_a_run_are_no_part_of_the_study(home: Path) -> None:
+    definition = place(home, "hill", search={"trials": 1, "trial_timeout": 50})
+    hpo.start(definition, workers=1, timeout=60, trial_memory="1GB")
+    _, study = launch.open_study(1, URL)
+    assert study.definition.search.timeout is None
+    assert (study.definition.search.trial_timeout, study.definition.search.trial_memory) == (
+        50,
+        10**9,
+    )
+    this_run = launch.limited(study, timeout=7.0, trial_timeout=8.0, trial_memory="2 MB")
+    search = this_run.definition.search
+    assert (search.timeout, search.trial_timeout, search.trial_memory) == (7, 8, 2 * 10**6)
+    assert launch.limited(study, timeout=None).definition == study.definition
+    before = sql(home / "hpo.db", "SELECT definition FROM hpo_studies")
+    hpo.resume(1, trials=2, trial_timeout=40)
+    assert sql(home / "hpo.db", "SELECT definition FROM hpo_studies") == before
+
+
+@pytest.mark.parametrize(
+    ("limit", "sentence"),
+    [
+        ({"timeout": 0}, r"timeout \(0\) must be above 0"),
+        ({"trial_timeout": -1}, r"trial_timeout \(-1\) must be above 0"),
+        ({"trial_memory": "much"}, r"trial_memory: 'much' is not a size such as"),
+    ],
+)
+def test_a_limit_that_is_none_creates_nothing(
+    limit: dict[str, object], sentence: str, home: Path
+) -> None:
+    definition = place(home, "hill")
+    with pytest.raises(DefinitionError, match=sentence):
+        hpo.start(definition, **limit)
+    assert not (home / "hpo.db").exists()

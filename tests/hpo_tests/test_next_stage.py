@@ -1,0 +1,125 @@
+"""The commands that lead on: each of them works."""
+
+from dataclasses import replace
+
+import databases
+import pytest
+from databases import COMPLETE, ledger_of, run_one
+from objectives.files import place
+
+import hpo
+from hpo import next_stage
+from hpo.errors import StateError
+from hpo.next_stage import next_command
+from hpo.store import studies
+from hpo.store.attempt import Outcome
+from hpo.store.engine import writing
+
+FAILED = Outcome("failed", None, 0.1, reason="error", error="RuntimeError: no")
+
+
+def refused(engine, study, from_stage=None):
+    with pytest.raises(StateError) as caught:
+        next_stage.propose(engine, study, from_stage)
+    return str(caught.value)
+
+
+def run(engine, stage, *outcomes):
+    ledger = ledger_of(engine, stage)
+    for outcome in outcomes:
+        run_one(ledger, outcome)
+
+
+def another(engine, study, parent, budget, sampler="random"):
+    """A stage of the same space, so that its parent's trials are evidence for it."""
+    with writing(engine) as connection:
+        return studies.create_stage(
+            connection, study, parent=parent, kind="manual", space=parent.space, evidence=None,
+            sampler=sampler, budget=budget, seeds=parent.seeds,
+        )  # fmt: skip
+
+
+def test_inherited_evidence_is_counted(tmp_path):
+    engine = databases.new(tmp_path / "hpo.db")
+    study, first = databases.begun(engine, budget=28)
+    run(engine, first, *[COMPLETE] * 28)
+    second = another(engine, study, first, budget=4)
+    run(engine, second, COMPLETE)
+    assert refused(engine, study) == (
+        "stage 2 has 1 counted trials, 29 with those of earlier stages; narrowing 2 parameters "
+        "needs 30. Run: hpo resume 1"
+    )
+    run(engine, second, COMPLETE)
+    assert refused(engine, study) == (
+        "stage 2 is open: 2 of its 4 trials are not counted yet. Run: hpo resume 1"
+    )
+    run(engine, second, COMPLETE, COMPLETE)
+    assert next_stage.propose(engine, study).decision.trials == 32
+
+
+def test_a_stage_that_must_grow_grows_by_what_is_missing(tmp_path):
+    engine = databases.new(tmp_path / "hpo.db")
+    study, first = databases.begun(engine, budget=20)
+    run(engine, first, *[COMPLETE] * 20)
+    second = another(engine, study, first, budget=4)
+    run(engine, second, COMPLETE, FAILED)
+    missing = 30 - 20 - 1 - 2
+    assert refused(engine, study).endswith(f"needs 30. Run: hpo resume 1 --trials {4 + missing}")
+    # What is raised is the last stage's budget: for another open one it is of no use.
+    third = another(engine, study, second, budget=4)
+    assert refused(engine, study, 2).endswith("needs 30. Run: hpo resume 1")
+    assert refused(engine, study, third.number).endswith("needs 30. Run: hpo resume 1 --trials 9")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
+def test_an_open_stage_that_needs_no_more_trials_or_has_none(tmp_path, sampler):
+    engine = databases.new(tmp_path / "hpo.db")
+    study, first = databases.begun(engine, budget=4)
+    run(engine, first, *[COMPLETE] * 4)
+    another(engine, study, first, budget=4, sampler=sampler)
+    assert refused(engine, study).endswith("Run: hpo resume 1")
+
+
+def test_trials_with_a_value_are_counted_in_trials(tmp_path):
+    engine = databases.new(tmp_path / "hpo.db")
+    study, stage = databases.begun(engine, budget=12, seeds=3)
+    run(engine, stage, *[COMPLETE] * 6, *[FAILED] * 6)
+    assert refused(engine, study) == (
+        "stage 1 has 12 counted trials, 6 with a value; narrowing 2 parameters needs 90. "
+        f"Run: hpo resume 1 --trials {12 + 84}"
+    )
+
+
+def test_a_setting_that_has_begun_is_no_setting_to_come(tmp_path):
+    engine = databases.new(tmp_path / "hpo.db")
+    study, stage = databases.begun(engine, budget=90, seeds=3)
+    run(engine, stage, *[FAILED] * 3, COMPLETE)
+    # Of 30 settings one has failed, one is usable, 28 are to come.
+    assert refused(engine, study).endswith("Run: hpo resume 1 --trials 93")
+
+
+def test_after_a_grid_with_too_few_points(home):
+    place(home, search={"trials": 6, "sampler": "grid"})
+    found = hpo.start("my.toml")
+    assert next_command(found, found.last) == "best 1"
+    with pytest.raises(StateError) as caught:
+        hpo.resume(1, trials=9)
+    assert str(caught.value) == (
+        "stage 1 is a grid of 6 trials, which has no more points. "
+        "Set the next ranges by hand: hpo narrow 1 --range NAME=LOW:HIGH"
+    )
+    assert hpo.decide(1, ranges={"x": (1e-4, 1e-2)}).nothing_to_do is None
+
+
+def test_an_open_grid_is_finished_first(home):
+    place(home, fixed={"pause": 0.1}, search={"trials": 6, "sampler": "grid"})
+    hpo.start("my.toml", timeout=0.01)
+    with pytest.raises(StateError, match=r"has no more points. Finish it: hpo resume 1$"):
+        hpo.resume(1, trials=9)
+
+
+def test_after_a_grid_with_enough_points(home):
+    place(home, search={"trials": 30, "sampler": "grid"})
+    found = hpo.start("my.toml")
+    assert next_command(found, found.last) == "narrow 1"
+    assert next_command(replace(found, trials=[[]]), found.last) == "best 1"

@@ -1,0 +1,250 @@
+"""What the screens say of results: of studies made by hand, no trial is run."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from rich.cells import cell_len
+
+from hpo import narrowing
+from hpo.cli import console, screens, tables, words
+from hpo.cli.progress import Terminal
+from hpo.definition import Definition
+from hpo.next_stage import Proposal
+from hpo.space import Float, Space
+from hpo.study import Ended, Stage, Study
+from hpo.summary import Summary
+from hpo.trial import Trial, TrialState
+
+SPACE = Space({"x": Float(0.0, 1.0)})
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def summary(*stages, seeds=1, direction="maximize", name="my", space=SPACE):
+    """A finished study of stages given as lists of trials, each the child of the one before."""
+    definition = Definition("my", "m:train", direction, space, "score")
+    made = [
+        Stage(
+            n, f"s{n}", n, n - 1 or None, f"my/{n}", "start", space, None, "random",
+            len(trials), seeds, NOW, NOW,
+        )
+        for n, trials in enumerate(stages, 1)
+    ]  # fmt: skip
+    return Summary(Study(1, "u", name, definition, None, {}, NOW), made, stages, Ended.FINISHED)
+
+
+def trial(number, value, x=None, stage=1, **rest):
+    params = {"x": number / 10 if x is None else x}
+    return Trial(stage, number, TrialState.COMPLETE, params, value, **rest)
+
+
+def failed(number, reason="error", **rest):
+    state = TrialState.FAIL
+    return replace(trial(number, None), state=state, reason=reason, **rest)
+
+
+def replicates(*settings):
+    """Settings given as the values of their replicates."""
+    return [
+        trial(len(values) * s + r, value, x=s / 10)
+        for s, values in enumerate(settings)
+        for r, value in enumerate(values)
+    ]
+
+
+def told(capsys, found, stage=None):
+    """Return what is said at the end of a run."""
+    screens.outlook(found, stage or found.last, None)
+    return capsys.readouterr().err
+
+
+# The recommendation
+
+
+def test_of_replicates_the_mean_is_shown_and_said(capsys):
+    found = summary(replicates((0.9, 0.1, 0.2), (0.6, 0.5, 0.4)), seeds=3)
+    assert "Recommended: x 0.1 – the best mean of 3 seeds, 0.500.\n" in told(capsys, found)
+    screens.best(found)
+    said = capsys.readouterr().err
+    assert said == "score 0.500 (stage 1, trial 3; the best mean of 3 seeds of all stages)\n"
+    tables.study_list([found])
+    assert re.search(r"my +1 +6 +0\.500 ", capsys.readouterr().out)
+    tables.study(found)
+    assert re.search(r"random +6 +0\.500 ", capsys.readouterr().out)
+
+
+def test_of_single_trials_the_best_is_shown_and_said(capsys):
+    found = summary([trial(1, 0.25), trial(2, 0.75)])
+    assert "Recommended: x 0.2 – the top trial, 0.750.\n" in told(capsys, found)
+    screens.best(found)
+    said = capsys.readouterr().err
+    assert said == "score 0.750 (stage 1, trial 2; the top trial of all stages)\n"
+
+
+def test_the_best_of_an_earlier_stage(capsys):
+    found = summary([trial(1, 0.9)], [trial(1, 0.5, stage=2)])
+    said = told(capsys, found)
+    assert "Recommended: x 0.1 – the top trial of stage 1, 0.900.\n" in said
+    assert "of stage" not in told(capsys, found, found.stages[0])
+
+
+@pytest.mark.parametrize(
+    ("direction", "new", "gain"),
+    [
+        ("maximize", 0.75, "+0.250"),
+        ("maximize", 0.25, "-0.250"),
+        ("minimize", 0.25, "+0.250"),
+        ("minimize", 0.75, "-0.250"),
+        ("maximize", 0.5, "+0.000"),
+        ("minimize", 0.5 + 2**-13, "-0.000122"),
+        ("minimize", -999.5, "+1000"),
+    ],
+)
+def test_a_gain_is_positive_if_it_is_one(capsys, direction, new, gain):
+    found = summary([trial(1, 0.5)], [trial(1, new, stage=2)], direction=direction)
+    assert f"\nGain over stage 1: {gain}.\n" in told(capsys, found)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0.000"),
+        (0.9656, "0.966"),
+        (-0.0005, "-0.001"),
+        (0.000499, "0.000499"),
+        (-1.2345e-7, "-1.23e-07"),
+        (9.9996, "10.000"),
+        (1234.5678, "1235"),
+    ],
+)
+def test_a_score_keeps_what_tells_it_from_nothing(value, shown):
+    assert words.score(value) == shown
+
+
+# What gave no result
+
+
+def test_a_trial_counts_once_among_the_lost(capsys):
+    lost = [failed(2), failed(3), failed(4, "diverged", diverged_at=0)]
+    found = summary([trial(1, 0.5), *lost, trial(5, 0.0, diverged_at=7)])
+    assert "! Of 5 trials, 3 failed and 1 diverged.\n" in told(capsys, found)
+    tables.study(found)
+    assert " 5 (3 fail, 1 div.) " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (failed(1, "timeout", seconds=2.0), "stopped after 2 s, its time limit"),
+        (failed(1, "memory"), "stopped: it took more memory than its limit"),
+        (failed(1, "lost", retried=("lost",)), "its worker died 2 times"),
+        (failed(1, "diverged", diverged_at=0), "it diverged before it had reported a score"),
+        (failed(1, error='Traceback:\n  File "a"\nOSError: a\nb'), "OSError: a"),
+    ],
+)
+def test_no_result_has_a_reason(capsys, first, reason):
+    said = told(capsys, summary([first, failed(2, error="later")]))
+    assert said.startswith(f"No trial gave a result: 2 failed. The first error: {reason}\n")
+
+
+def test_diverged_trials_are_not_among_the_best(capsys):
+    trials = [trial(1, 0.5), trial(9, 0.0, diverged_at=3), trial(2, 0.25)]
+    found = summary(trials)
+    screens.best_five(found, found.last)
+    assert capsys.readouterr().out == (
+        "Best\n  Best-1 (score: 0.500) | x: 0.1\n  Best-2 (score: 0.250) | x: 0.2\n"
+    )
+    tables.study(found)
+    assert "0 ░█░░░░░░░░ 1" in capsys.readouterr().out
+
+
+def test_only_diverged_trials(capsys, monkeypatch):
+    found = summary([trial(1, 0.0, diverged_at=3)])
+    screens.after_run(found, None, as_json=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("No trial gave a result: 1 diverged.\n")
+    # Nor has the live line a best one.
+    monkeypatch.setattr(console.Screen, "is_terminal", True)
+    terminal = Terminal(None)
+    terminal.stage_began(found.study, found.last, found.of(found.last), 1)
+    terminal.stage_ended()
+    live = capsys.readouterr().err
+    assert "diverged 1" in live
+    assert "best" not in live
+
+
+# Commands
+
+
+@pytest.fixture
+def narrow_terminal(monkeypatch):
+    """A terminal of 30 columns, in which all that is wrapped is broken."""
+    for screen in (console.out, console.err):
+        monkeypatch.setattr(screen, "soft_wrap", False)
+    monkeypatch.setattr(console.Screen, "width", 30)
+
+
+@pytest.mark.usefixtures("narrow_terminal")
+@pytest.mark.parametrize("url", [None, "sqlite:///a b.db"])
+def test_a_command_is_never_broken(capsys, url):
+    given = " --storage 'sqlite:///a b.db'" if url else ""
+    open_ = summary([trial(1, 0.5)])
+    open_.stages[0] = replace(open_.last, budget=12, finished_at=None)
+    stopped = replace(
+        summary([trial(1, 0.5)]),
+        stopped="stage 1 has 1 counted trials; narrowing needs 30. Run: hpo resume 1 --trials 30",
+    )
+    for found, end in (
+        (summary([trial(1, 0.5)]), f"Next: hpo resume 1 --trials 30{given}"),
+        (open_, f"1 of 12 trials are counted. Go on with: hpo resume 1{given}\n"),
+        (stopped, f"Run: hpo resume{given} 1 --trials 30\n"),
+        (stopped, f"Look at what there is: hpo show 1{given}\n"),
+    ):
+        screens.after_run(found, url, as_json=False)
+        assert end in capsys.readouterr().err
+
+
+def proposal(seeds):
+    """What would follow a stage of 30 settings."""
+    trials = replicates(*[(-abs(s / 30 - 0.3),) * seeds for s in range(30)])
+    trials = [replace(t, params={"x": t.number // seeds / 30}) for t in trials]
+    found = summary(trials, seeds=seeds)
+    decision = narrowing.decide(
+        SPACE, trials, direction="maximize", limits={}, uniform=True, replicates=seeds
+    )
+    return Proposal(found.study, found.last, decision, "narrow", 9, "tpe", 30 * seeds)
+
+
+@pytest.mark.parametrize(("seeds", "what"), [(1, "30 trials"), (3, "30 settings, 3 seeds each")])
+def test_a_narrowing_says_what_it_counts(capsys, seeds, what):
+    screens.decision(proposal(seeds))
+    assert capsys.readouterr().err.startswith(f"my · narrowing stage 1 ({what})\n")
+
+
+# Columns
+
+
+def columns_of(line, *parts):
+    """Return the columns of a terminal at which parts of a line begin."""
+    return [cell_len(line[: line.index(part)]) for part in parts]
+
+
+def test_wide_characters_shift_no_column(capsys):
+    wide, plain = "日本語のstudy", "my"
+    tables.study_list([summary([trial(1, 0.5)], name=name) for name in (wide, plain)])
+    titles, *rows = capsys.readouterr().out.splitlines()
+    at = columns_of(titles, "name", "stages", "trials", "best", "started")
+    for name, row in zip((wide, plain), rows, strict=True):
+        assert columns_of(row, name, "1   ", "1     ", "0.500", "2026")[::3] == at[::3]
+        assert columns_of(row, "2026") == at[-1:]
+
+
+def test_wide_names_of_parameters(capsys):
+    space = Space({"学習率": Float(0.0, 1.0), "x": Float(0.0, 1.0)})
+    found = summary([replace(trial(1, 0.5), params={"学習率": 0.25, "x": 0.75})], space=space)
+    screens.best(found)
+    assert capsys.readouterr().out == "学習率  0.25\nx       0.75\n"
+    screens.header(found.study, found.last, 1, None)
+    assert "\n  学習率  0 … 1\n  x       0 … 1\n" in capsys.readouterr().err
