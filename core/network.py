@@ -39,9 +39,10 @@ class MLP:
         batch_norm: whether to normalize before each activation.
         dropout: the share of each hidden layer's outputs set to 0 in training.
         weight_decay: λ; the loss in training gains ½ λ Σ W² over the weight matrices only.
-        rng: draws the weights W1, W2, … in this order, and then the dropout masks. A stack draws
-            each matrix for all its networks at once; copy parameters in to build a stack of
-            given networks.
+        rng: draws the weights W1, W2, … in this order. A stack draws each matrix for all its
+            networks at once; copy parameters in to build a stack of given networks. Dropout masks
+            come from a child of it (`Generator.spawn`), so that what the caller draws from it
+            next is the same with and without dropout.
         dtype: the precision of parameters and results; data is converted to it.
         stack: the leading axes of all parameters. `(3,)` makes three networks, whose losses have
             shape `(3,)`. Data `(N, D)` then serves all of them, data `(3, N, D)` one each.
@@ -84,6 +85,7 @@ class MLP:
         self._head = SoftmaxCrossEntropy()
 
         draw = initializer(init)
+        (masks,) = rng.spawn(1)
         last = len(sizes) - 1
         for i, (d, m) in enumerate(pairwise(sizes), start=1):
             weights = draw(rng, (*stack, d, m), self.dtype)
@@ -98,7 +100,7 @@ class MLP:
                 self._add(BatchNorm(gamma, np.zeros_like(gamma)), i)
             self._add(_ACTIVATIONS[activation](), i)
             if dropout != 0:
-                self._add(Dropout(dropout, rng), i)
+                self._add(Dropout(dropout, masks), i)
 
     def _add(self, layer: Layer, i: int) -> None:
         names = {name: f"{name}{i}" for name in layer.params}

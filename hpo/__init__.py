@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpo.definition import Definition, define, load_definition
+    from hpo.finding import Finding
     from hpo.objective import Diverged, Pruned, Run
     from hpo.reports.figures import plot
     from hpo.reports.frames import curves, report
@@ -19,6 +20,7 @@ __version__ = "0.2.0"
 _HOME = {
     "Definition": "hpo.definition",
     "Diverged": "hpo.objective",
+    "Finding": "hpo.finding",
     "Pruned": "hpo.objective",
     "Run": "hpo.objective",
     "Storage": "hpo.store.optuna_storage",
@@ -39,6 +41,7 @@ _HOME = {
 __all__ = [
     "Definition",
     "Diverged",
+    "Finding",
     "Pruned",
     "Run",
     "Storage",

@@ -9,7 +9,7 @@ from typing import Any
 
 from hpo import catalog, narrowing, next_stage, sampling
 from hpo.definition import MOST_TRIALS, Definition, check_name, load_definition
-from hpo.errors import StateError, UsageError
+from hpo.errors import ObjectiveError, StateError, UsageError
 from hpo.launch import (
     check_data,
     describe,
@@ -26,6 +26,7 @@ from hpo.next_stage import Proposal
 from hpo.pool import Pool
 from hpo.store import migrations, studies
 from hpo.store.engine import Connection, Engine, opened, reading, writing
+from hpo.store.findings import replace_findings, study_findings
 from hpo.store.reconcile import reconcile
 from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
@@ -171,6 +172,7 @@ def start(
             if stopped is None:
                 stage = next_stage.create(engine, found)
                 ended = _run(engine, this_run, stage, pool, watcher)
+        _conclude(engine, study, storage, watcher)
         return _summary(engine, study, ended, stopped)
 
 
@@ -262,6 +264,7 @@ def narrow(
             check_data(pool, found, watcher)
             stage = next_stage.create(engine, decided)
             ended = _run(engine, this_run, stage, pool, watcher)
+        _conclude(engine, found, storage, watcher)
         return _summary(engine, found, ended, None)
 
 
@@ -309,6 +312,7 @@ def resume(
 
         if not any(stage.open for stage in before) and (trials or 0) <= before[-1].budget:
             open_stages()  # refuses a budget that shrinks
+            _conclude(engine, found, storage, watcher)
             return _summary(engine, found, None, None)
         ended, watcher = None, watcher or Watcher()
         most = max(trials or 0, *(stage.budget for stage in before))
@@ -318,6 +322,7 @@ def resume(
                 ended = _run(engine, this_run, stage, pool, watcher)
                 if ended is not Ended.FINISHED:
                     break
+        _conclude(engine, found, storage, watcher)
         return _summary(engine, found, ended, None)
 
 
@@ -382,6 +387,25 @@ def _run(
 
 def _summary(engine: Engine, study: Study, ended: Ended | None, stopped: str | None) -> Summary:
     with reading(engine) as connection:
-        found = studies.study_stages(connection, study)
-        trials = [stage_trials(connection, stage) for stage in found]
-    return Summary(study, found, trials, ended, stopped)
+        stages = studies.study_stages(connection, study)
+        trials = [stage_trials(connection, stage) for stage in stages]
+        found = study_findings(connection, study)
+    return Summary(study, stages, trials, ended, stopped, found)
+
+
+def _conclude(engine: Engine, study: Study, storage: str | None, watcher: Watcher | None) -> None:
+    """Let the definition say what it finds in a study of which no stage is open."""
+    if study.definition.finding is None:
+        return
+    with reading(engine) as connection:
+        if any(stage.open for stage in studies.study_stages(connection, study)):
+            return
+    from hpo.reports import hooks  # and with it pandas
+
+    try:
+        found = hooks.findings(study, storage=storage)
+    except ObjectiveError as error:  # the study itself is done and sound
+        (watcher or Watcher()).warned(str(error))
+        return
+    with writing(engine) as connection:
+        replace_findings(connection, study, found)

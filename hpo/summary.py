@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from hpo.finding import Finding
 from hpo.objective import is_loss
 from hpo.study import Counts, Ended, Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, merged, ranked
@@ -56,6 +57,7 @@ class Summary:
         trials: The trials of each stage, in the same order.
         ended: Why the supervisor stopped; None if none was needed.
         stopped: Why `narrow` made no stage; None if it did, or was not asked.
+        findings: What the definition's `finding` found when the last stage ended.
     """
 
     study: Study
@@ -63,6 +65,7 @@ class Summary:
     trials: Sequence[Sequence[Trial]]
     ended: Ended | None = None
     stopped: str | None = None
+    findings: Sequence[Finding] = ()
 
     @property
     def last(self) -> Stage:
@@ -129,6 +132,8 @@ class Summary:
                 for t in self.top()
             ],
         }
+        if self.study.definition.finding is not None:
+            document["findings"] = [asdict(finding) for finding in self.findings]
         if self.stopped is not None:
             document["stopped"] = self.stopped
         return document

@@ -9,7 +9,6 @@ lines of JSON in both directions; what the objective prints goes to the ordinary
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import numbers
@@ -25,6 +24,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from hpo.importing import ImportFailed, import_name
 from hpo.objective import Diverged, Pruned, is_loss
 
 SEND_EVERY_S = 0.25
@@ -48,45 +48,12 @@ class Setup:
 
     def __init__(self, message: Message) -> None:
         folder = message["folder"]
-        if folder is not None and folder not in sys.path:
-            sys.path.insert(0, folder)  # as Python does for a script
         self.metric: str = message["metric"]
         self.direction: str = message["direction"]
         self.objective = import_name("objective", message["objective"], folder)
         self.describe = (
             import_name("describe", message["describe"], folder) if message["describe"] else None
         )
-
-
-class ImportFailed(Exception):
-    """A name in the definition that cannot be imported; the message is for the user."""
-
-
-def import_name(key: str, name: str, folder: str | None) -> Callable[..., Any]:
-    """Import what a definition names "module:function".
-
-    Raises:
-        ImportFailed: There is no such module or function.
-    """
-    module_name, _, attribute = name.partition(":")
-    where = f"{key} = {name!r}"
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name == module_name.split(".")[0] or error.name == module_name:
-            looked = f" in {folder} or" if folder else ""
-            raise ImportFailed(
-                f"{where}: there is no module {error.name!r}{looked} among the installed packages"
-            ) from None
-        raise ImportFailed(f"{where}: importing it failed, {error}") from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise ImportFailed(f"{where}: the module {module_name} has no {part!r}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise ImportFailed(f"{where}: it is {type(found).__name__}, not a function")
-    function: Callable[..., Any] = found
-    return function
 
 
 class WorkerRun:

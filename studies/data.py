@@ -40,6 +40,7 @@ class Digits:
     pixel_max: int = 16
     train_size: int = 1437
     test_size: int = 360
+    held_out: range = range(958, 1437)
 
     def read_train(self, count: int) -> tuple[Bytes, Bytes]:
         """Read the first training images.
@@ -134,6 +135,7 @@ class IdxDataSet:
         test_images: Images of the test file, shape (N, H, W).
         test_labels: Their labels, shape (N,).
         mirrors: Base URLs to fetch from, tried in turn.
+        held_out: Which images of the training file validate where a study holds them out.
         pixel_max: Value of full ink.
     """
 
@@ -145,6 +147,7 @@ class IdxDataSet:
     test_images: IdxFile
     test_labels: IdxFile
     mirrors: tuple[str, ...]
+    held_out: range
     pixel_max: int = 255
 
     @property
@@ -380,6 +383,7 @@ MNIST = IdxDataSet(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
     ),
+    held_out=range(50_000, 60_000),
 )
 
 DataSet = Digits | IdxDataSet

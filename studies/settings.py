@@ -26,7 +26,8 @@ class Settings:
         epochs: How often to walk through the training images.
         iterations: How many batches to train on.
         samples: Use the first so many images of the training file; None uses all.
-        validation: Share of these that validates.
+        validation: Share of these that validates; or "held-out": all of these train, and the last
+            images of the training file validate.
         split_seed: Seed of the order in which they are split, which no run's seed changes.
         activation: "relu", "sigmoid" or "tanh".
         init: "he", "xavier" or "zeros", or the standard deviation of all weights.
@@ -46,7 +47,7 @@ class Settings:
     epochs: int | None = None
     iterations: int | None = None
     samples: int | None = None
-    validation: float = 0.2
+    validation: float | str = 0.2
     split_seed: int = 0
     activation: str = "relu"
     init: str | float = "he"

@@ -40,6 +40,7 @@ def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> 
         screens.print_json(summary.to_json())
     else:
         tables.study(summary)
+        tables.findings(summary)
         tables.retries(summary)
         tables.deleted(summary)
         tables.failures(summary, storage, whole=ctx.meta["hpo.debug"])

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hpo import sampling
-from hpo.cli import hints, words
+from hpo.cli import hints, tables, words
 from hpo.cli.console import err, out, padded
 from hpo.launch import storage_url
 from hpo.next_stage import Proposal, next_command
@@ -63,6 +63,7 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
         stage = _stage_of_interest(summary)
         if not as_json:
             best_five(summary, stage)
+            tables.findings(summary)
         outlook(summary, stage, storage)
     if summary.stopped is not None:
         told = hints.completed(summary.stopped, storage)  # it may end in a command

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 from hpo.cli import hints, words
@@ -93,6 +94,21 @@ def study(summary: Summary) -> None:
         out.print(f"\nstage {stage.number}, from stage {stage.parent}:")
         for name, axis in stage.evidence["axes"].items():
             out.print(f"  {name}: {axis['action']}, {axis['reason']}")
+
+
+def findings(summary: Summary, console: Console = out) -> None:
+    """Print what the study was made to check, and what came of it."""
+    if not summary.findings:
+        return
+    seeds = max(stage.seeds for stage in summary.stages)
+    told = f" ({seeds} seeds per setting)" if seeds > 1 else ""
+    console.print(f"\nFindings{told}", style="bold")
+    for finding in summary.findings:
+        verdict, style = ("holds", "green") if finding.holds else ("does not hold", "yellow")
+        console.print(
+            Text.assemble("  ", (f"{verdict:<15}", style), words.printable(finding.claim))
+        )
+        console.print(Text(f"  {'':<15}{words.printable(finding.measured)}", "dim"))
 
 
 def deleted(summary: Summary) -> None:

@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from hpo.errors import UsageError
-from hpo.reports import frames, panels, style
+from hpo.errors import ObjectiveError, UsageError
+from hpo.reports import frames, hooks, panels, style
 from hpo.reports.importance import importances, widest
 from hpo.reports.style import NothingToDraw, compact, cut, look, plain
 from hpo.service import show
@@ -54,8 +54,9 @@ class Plots:
 def plot(study: str | int, *, storage: str | None = None, out: str | Path | None = None) -> Plots:
     """Write the figures of a study as PNG files.
 
-    They are `learning_curves.png`, `history.png`, `ranges.png`, `slices.png`, `importance.png`;
-    one that the study has nothing for is left out.
+    They are `figure.png` if the definition has a figure of its own, `learning_curves.png`,
+    `history.png`, `ranges.png`, `slices.png`, `importance.png`; one that the study has nothing for
+    is left out.
 
     Args:
         study: Id or name.
@@ -78,13 +79,15 @@ def plot(study: str | int, *, storage: str | None = None, out: str | Path | None
         "slices.png": partial(slices, summary),
         "importance.png": partial(importance, summary),
     }
+    if summary.study.definition.figure is not None:
+        drawings = {"figure.png": partial(own, summary, storage), **drawings}
     plots = Plots([], {})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, draw in drawings.items():
             try:
                 figure = draw()
-            except NothingToDraw as reason:
+            except (NothingToDraw, ObjectiveError) as reason:
                 plots.left_out[name] = str(reason)
                 continue
             style.save(figure, folder / name)
@@ -92,6 +95,22 @@ def plot(study: str | int, *, storage: str | None = None, out: str | Path | None
     except OSError as error:
         raise UsageError(f"--out {folder}: cannot write there ({error.strerror})") from None
     return plots
+
+
+@look()
+def own(summary: Summary, storage: str | None) -> Figure:
+    """Let the definition draw the study.
+
+    Raises:
+        ObjectiveError: Its `figure` cannot be imported, raised, or did not return a figure.
+    """
+    drawn = hooks.call("figure", summary.study, storage)
+    if not isinstance(drawn, Figure):
+        raise ObjectiveError(
+            f"figure = {summary.study.definition.figure!r} returned {drawn!r}; it must return a "
+            "matplotlib Figure"
+        )
+    return drawn
 
 
 @look()

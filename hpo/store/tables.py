@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Dialect,
     Float,
     ForeignKey,
@@ -121,6 +122,18 @@ retries = Table(
     C("reason", String(16), nullable=False),  # see `Trial.retried`
     C("owner", String(128)),  # whose attempt it was
     C("ended_at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+findings = Table(
+    "hpo_findings",
+    metadata,
+    C("study_id", ForeignKey("hpo_studies.id"), primary_key=True),
+    C("number", Integer, primary_key=True),
+    C("claim", Text, nullable=False),
+    C("measured", Text, nullable=False),
+    C("holds", Boolean, nullable=False),
+    C("found_at", UtcDateTime, nullable=False),
     sqlite_with_rowid=False,
 )
 

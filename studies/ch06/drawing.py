@@ -1,0 +1,99 @@
+"""What the chapter's figures share: the sheet, the colours of the contenders, curves of replicates.
+
+`hpo plot` calls a figure's function with its own settings of matplotlib in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hpo.reports.style import BLUE, INK, MUTED, ORANGE, PALE, PALETTE
+
+__all__ = ["BLUE", "INK", "MUTED", "ORANGE", "PALE", "band", "colours", "sheet", "smooth"]
+
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+
+
+def sheet(
+    title: str, rows: int, columns: int, *, panel: tuple[float, float] = (3.0, 2.2), **sharing: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a title, and its panels row by row.
+
+    Args:
+        title: What is shown.
+        rows: Rows of panels.
+        columns: Columns of panels.
+        panel: Width and height of a panel, in inches.
+        **sharing: `sharex` and `sharey`, as `Figure.subplots` takes them.
+    """
+    figure = Figure(
+        figsize=(panel[0] * columns, panel[1] * rows + 0.5), dpi=120, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left", size=11, weight="bold")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **sharing).flat)
+
+
+def colours(contenders: Iterable[object]) -> dict[Any, dict[str, Any]]:
+    """Return the line style of each contender: told apart by colour, and by dashes without it."""
+    return {
+        contender: {"color": PALETTE[i % len(PALETTE)], "linestyle": _DASHES[i % len(_DASHES)]}
+        for i, contender in enumerate(contenders)
+    }
+
+
+def band(ax: Axes, curves: pd.DataFrame, metric: str, **line: Any) -> None:
+    """Draw the mean of replicates by step, and the range of all of them behind it.
+
+    Args:
+        ax: The panel.
+        curves: The steps of one setting's replicates.
+        metric: Which column.
+        **line: Style and label of the line.
+    """
+    by_step = curves.dropna(subset=[metric]).groupby("step")[metric]
+    mean = by_step.mean()
+    ax.plot(mean.index, mean, **line)
+    ax.fill_between(mean.index, by_step.min(), by_step.max(), color=line["color"], alpha=0.15, lw=0)
+
+
+def smooth(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return a noisy curve as the book smooths it: Kaiser window of 11 steps, β = 2.
+
+    At both ends the curve is continued by its mirror image.
+    """
+    window = np.kaiser(11, 2)
+    curve = np.asarray(values, dtype=float)
+    mirrored = np.r_[curve[10:0:-1], curve, curve[-1:-11:-1]]
+    return np.convolve(window / window.sum(), mirrored, mode="valid")[5 : len(curve) + 5]
+
+
+def losses(title: str, trials: pd.DataFrame, curves: pd.DataFrame, contender: str) -> Figure:
+    """Return the figure of smoothed training losses by iteration, a line per replicate.
+
+    Args:
+        title: What is shown.
+        trials: The study's trials.
+        curves: Their steps, with `train_loss`.
+        contender: The parameter that tells the contenders apart.
+    """
+    figure, (ax,) = sheet(title, 1, 1, panel=(7, 4))
+    named = trials.set_index("trial")[f"params_{contender}"].map(str)
+    styles = colours(named.unique())
+    for trial, steps in curves.groupby("trial"):
+        name = named[trial]
+        new = not any(line.get_label() == name for line in ax.lines)
+        ax.plot(
+            steps["step"], smooth(steps["train_loss"]), label=name if new else None, **styles[name]
+        )
+    ax.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, None))
+    ax.legend(title=contender)
+    return figure
