@@ -1,6 +1,7 @@
 # make start   a virtual environment, the installation, and a first study on digits
 # make test    lint, types and tests, in the same environment
 # make soak    the fault tests at nightly size: an hour of kills, pauses and full disks
+# make book    every experiment of chapter 6, and docs/chapter6.md with their figures
 # make bench   the benchmarks; each prints a table of ratios
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: start install test soak bench lint clean
+.PHONY: start install test soak book bench lint clean
 
 start: install
 	$(BIN)/hpo start --sampler random
@@ -22,6 +23,9 @@ test: $(VENV)/installed-for-tests lint
 
 soak: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest --soak tests/fault_tests
+
+book: $(VENV)/installed
+	$(BIN)/python docs/chapter6.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/storage.py
