@@ -122,7 +122,7 @@ def check_layer(
 
 
 def check_network(
-    network: MLP, x: FloatArray, t: IntArray, *, rng: Generator, tolerance: float = 1e-6
+    network: MLP, x: FloatArray, t: IntArray, *, tolerance: float = 1e-6
 ) -> list[GradientReport]:
     """Check `network.gradient` by every parameter.
 
@@ -131,8 +131,6 @@ def check_network(
             a stack the sum of the losses is checked, each of which depends on one network only.
         x: the data, `(..., N, D)`.
         t: the labels, `(..., N)`.
-        rng: the network's generator: it is set back before each forward pass, so that all of
-            them see the same dropout masks.
         tolerance: the largest relative error accepted.
 
     Returns:
@@ -142,10 +140,10 @@ def check_network(
         GradientError: if an error is larger; the message shows both gradients.
         ValueError: if the network is not float64.
     """
-    state = rng.bit_generator.state
+    state = network.masks.bit_generator.state
 
     def loss() -> float:
-        rng.bit_generator.state = state
+        network.masks.bit_generator.state = state  # the same dropout masks each time
         return float(np.sum(network.loss(x, t, training=True)))
 
     gradient = network.gradient(x, t)

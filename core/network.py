@@ -50,6 +50,7 @@ class MLP:
     Attributes:
         params: every parameter by name: the arrays that the layers use.
         layers: the layers in forward order.
+        masks: the generator of the dropout masks.
         dtype, stack, weight_decay: as given.
 
     Raises:
@@ -83,9 +84,9 @@ class MLP:
         self._names: list[dict[str, str]] = []  # per layer: its own name -> the network's
         self._weights = [f"W{i}" for i in range(1, len(sizes))]
         self._head = SoftmaxCrossEntropy()
+        (self.masks,) = rng.spawn(1)
 
         draw = initializer(init)
-        (masks,) = rng.spawn(1)
         last = len(sizes) - 1
         for i, (d, m) in enumerate(pairwise(sizes), start=1):
             weights = draw(rng, (*stack, d, m), self.dtype)
@@ -100,7 +101,7 @@ class MLP:
                 self._add(BatchNorm(gamma, np.zeros_like(gamma)), i)
             self._add(_ACTIVATIONS[activation](), i)
             if dropout != 0:
-                self._add(Dropout(dropout, masks), i)
+                self._add(Dropout(dropout, self.masks), i)
 
     def _add(self, layer: Layer, i: int) -> None:
         names = {name: f"{name}{i}" for name in layer.params}

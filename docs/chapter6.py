@@ -66,7 +66,7 @@ def main(quick: bool) -> None:
 
 def studies() -> list[Summary]:
     """Return the studies that are in the database already."""
-    from hpo.service import list_studies
+    from hpo.overview import list_studies
 
     return list_studies(storage=STORAGE) if Path("book.db").exists() else []
 

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from hpo.definition import Definition, define, load_definition
     from hpo.finding import Finding
     from hpo.objective import Diverged, Pruned, Run
+    from hpo.overview import best, show
     from hpo.reports.figures import plot
     from hpo.reports.frames import curves, report
     from hpo.rerun import replay
-    from hpo.service import best, decide, narrow, resume, show, start
+    from hpo.service import decide, narrow, resume, start
     from hpo.store.optuna_storage import Storage
 
 __version__ = "0.2.0"
@@ -24,7 +25,7 @@ _HOME = {
     "Pruned": "hpo.objective",
     "Run": "hpo.objective",
     "Storage": "hpo.store.optuna_storage",
-    "best": "hpo.service",
+    "best": "hpo.overview",
     "curves": "hpo.reports.frames",
     "decide": "hpo.service",
     "define": "hpo.definition",
@@ -34,7 +35,7 @@ _HOME = {
     "replay": "hpo.rerun",
     "report": "hpo.reports.frames",
     "resume": "hpo.service",
-    "show": "hpo.service",
+    "show": "hpo.overview",
     "start": "hpo.service",
 }
 

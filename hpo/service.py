@@ -15,7 +15,6 @@ from hpo.launch import (
     describe,
     environment,
     limited,
-    open_database,
     open_study,
     runnable,
     storage_url,
@@ -23,14 +22,14 @@ from hpo.launch import (
 )
 from hpo.narrowing import Rule
 from hpo.next_stage import Proposal
+from hpo.overview import summarize
 from hpo.pool import Pool
 from hpo.store import migrations, studies
 from hpo.store.engine import Connection, Engine, opened, reading, writing
-from hpo.store.findings import replace_findings, study_findings
+from hpo.store.findings import replace_findings
 from hpo.store.reconcile import reconcile
-from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
-from hpo.summary import Best, Summary
+from hpo.summary import Summary
 from hpo.supervisor import Supervisor
 from hpo.watcher import Watcher
 
@@ -173,7 +172,7 @@ def start(
                 stage = next_stage.create(engine, found)
                 ended = _run(engine, this_run, stage, pool, watcher)
         _conclude(engine, study, storage, watcher)
-        return _summary(engine, study, ended, stopped)
+        return summarize(engine, study, ended, stopped)
 
 
 def decide(
@@ -258,14 +257,14 @@ def narrow(
             announce(decided)
         stopped = decided.nothing_to_do
         if stopped is not None:
-            return _summary(engine, found, None, stopped)
+            return summarize(engine, found, stopped=stopped)
         watcher = watcher or Watcher()
         with Pool(found.definition, worker_count(workers, decided.budget)) as pool:
             check_data(pool, found, watcher)
             stage = next_stage.create(engine, decided)
             ended = _run(engine, this_run, stage, pool, watcher)
         _conclude(engine, found, storage, watcher)
-        return _summary(engine, found, ended, None)
+        return summarize(engine, found, ended)
 
 
 def resume(
@@ -313,7 +312,7 @@ def resume(
         if not any(stage.open for stage in before) and (trials or 0) <= before[-1].budget:
             open_stages()  # refuses a budget that shrinks
             _conclude(engine, found, storage, watcher)
-            return _summary(engine, found, None, None)
+            return summarize(engine, found)
         ended, watcher = None, watcher or Watcher()
         most = max(trials or 0, *(stage.budget for stage in before))
         with Pool(found.definition, worker_count(workers, most)) as pool:
@@ -323,37 +322,7 @@ def resume(
                 if ended is not Ended.FINISHED:
                     break
         _conclude(engine, found, storage, watcher)
-        return _summary(engine, found, ended, None)
-
-
-def show(study: str | int, *, storage: str | None = None) -> Summary:
-    """Return a study with its stages and trials."""
-    return _summary(*open_study(study, storage), None, None)
-
-
-def best(study: str | int, *, storage: str | None = None) -> Best | None:
-    """Return the recommended setting of a study; None while it has no result."""
-    return show(study, storage=storage).best()
-
-
-def list_studies(*, storage: str | None = None) -> list[Summary]:
-    """Return all studies of a database."""
-    engine = open_database(storage, "read")
-    with reading(engine) as connection:
-        found = studies.all_studies(connection)
-    return [_summary(engine, study, None, None) for study in found]
-
-
-def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
-    """Return a sentence for each parameter whose best trials lean on an edge of its range."""
-    return list(
-        narrowing.edge_warnings(
-            stage.space,
-            list(summary.of(stage)),
-            summary.study.definition.direction,
-            replicates=stage.seeds,
-        )
-    )
+        return summarize(engine, found, ended)
 
 
 def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
@@ -383,14 +352,6 @@ def _run(
     with reading(engine) as connection:
         ancestors = studies.lineage(studies.study_stages(connection, study), stage)
     return Supervisor(engine, study, stage, ancestors, pool, watcher).run()
-
-
-def _summary(engine: Engine, study: Study, ended: Ended | None, stopped: str | None) -> Summary:
-    with reading(engine) as connection:
-        stages = studies.study_stages(connection, study)
-        trials = [stage_trials(connection, stage) for stage in stages]
-        found = study_findings(connection, study)
-    return Summary(study, stages, trials, ended, stopped, found)
 
 
 def _conclude(engine: Engine, study: Study, storage: str | None, watcher: Watcher | None) -> None:

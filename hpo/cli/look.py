@@ -15,10 +15,10 @@ from hpo.cli import options, words
 @options.as_json
 def list_(storage: str | None, as_json: bool) -> None:
     """List the studies of the database."""
-    from hpo import service
+    from hpo import overview
     from hpo.cli import screens, tables
 
-    summaries = service.list_studies(storage=storage)
+    summaries = overview.list_studies(storage=storage)
     if as_json:
         screens.print_json([summary.to_json() for summary in summaries])
     else:
@@ -32,10 +32,10 @@ def list_(storage: str | None, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> None:
     """Show the stages of a study, their ranges and why they were chosen."""
-    from hpo import service
+    from hpo import overview
     from hpo.cli import screens, tables
 
-    summary = service.show(study, storage=storage)
+    summary = overview.show(study, storage=storage)
     if as_json:
         screens.print_json(summary.to_json())
     else:
@@ -52,10 +52,10 @@ def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> 
 @options.as_json
 def best(study: str, storage: str | None, as_json: bool) -> None:
     """Print the recommended setting of a study."""
-    from hpo import service
+    from hpo import overview
     from hpo.cli import screens, tables
 
-    summary = service.show(study, storage=storage)
+    summary = overview.show(study, storage=storage)
     tables.deleted(summary)
     if as_json:
         found = summary.best()
@@ -78,13 +78,13 @@ def best(study: str, storage: str | None, as_json: bool) -> None:
 @options.storage
 def report(study: str, as_curves: bool, form: str, out: Path | None, storage: str | None) -> None:
     """Print every trial, or every step, as a table."""
-    from hpo import service
+    from hpo import overview
     from hpo.cli import tables
     from hpo.reports import frames
 
     read = frames.curves if as_curves else frames.report
     written = frames.render(read(study, storage=storage), form)
-    tables.deleted(service.show(study, storage=storage))
+    tables.deleted(overview.show(study, storage=storage))
     if out is not None:
         try:
             out.write_bytes(written)

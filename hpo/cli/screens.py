@@ -15,7 +15,7 @@ from hpo.cli import hints, tables, words
 from hpo.cli.console import err, out, padded
 from hpo.launch import storage_url
 from hpo.next_stage import Proposal, next_command
-from hpo.service import edge_warnings
+from hpo.overview import edge_warnings
 from hpo.store.engine import database_path
 from hpo.study import Ended, Stage, Study
 from hpo.summary import Best, Summary, standard_error

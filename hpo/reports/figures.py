@@ -23,10 +23,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from hpo.errors import ObjectiveError, UsageError
+from hpo.overview import show
 from hpo.reports import frames, hooks, panels, style
 from hpo.reports.importance import importances, widest
 from hpo.reports.style import NothingToDraw, compact, cut, look, plain
-from hpo.service import show
 from hpo.space import Choice
 from hpo.study import Stage
 from hpo.summary import Summary

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hpo.reports.style import BLUE, INK, MUTED, ORANGE, PALE, PALETTE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["BLUE", "INK", "MUTED", "ORANGE", "PALE", "band", "colours", "sheet", "smooth"]
 
@@ -97,3 +99,15 @@ def losses(title: str, trials: pd.DataFrame, curves: pd.DataFrame, contender: st
     ax.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, None))
     ax.legend(title=contender)
     return figure
+
+
+def accuracies(ax: Axes, curves: pd.DataFrame) -> None:
+    """Draw the accuracy on training and on held-out images by epoch.
+
+    Args:
+        ax: The panel.
+        curves: The epochs of one setting's replicates.
+    """
+    band(ax, curves, "train_accuracy", label="training images", color=ORANGE, linestyle="--")
+    band(ax, curves, "val_accuracy", label="held-out images", color=BLUE)
+    ax.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02))

@@ -39,7 +39,7 @@ def test_gradient(
     )
     for param in network.params.values():  # no zeros and ones that could hide a mistake
         param += 0.1 * rng.standard_normal(param.shape)
-    reports = check_network(network, *_data(rng), rng=rng)
+    reports = check_network(network, *_data(rng))
     assert [report.name for report in reports] == list(network.params)
 
 
@@ -53,6 +53,18 @@ def test_parameters_have_the_books_names_and_shapes() -> None:
     assert kinds == ["Affine", "BatchNorm", "ReLU", "Dropout", "Affine"]
     gradient = network.gradient(np.ones((2, 5)), np.array([0, 1]))
     assert {name: grad.shape for name, grad in gradient.items()} == shapes
+
+
+def test_dropout_leaves_the_generator_to_its_owner() -> None:
+    """So that contenders with and without dropout see the same batches."""
+    x, t = _data(np.random.default_rng(0))
+    drawn = []
+    for dropout in (0.0, 0.5):
+        rng = np.random.default_rng(7)
+        network = MLP(SIZES, dropout=dropout, rng=rng)
+        network.gradient(x, t)
+        drawn.append((network.params["W1"].tolist(), rng.random()))
+    assert drawn[0] == drawn[1]
 
 
 def test_weight_decay_is_in_the_loss_over_weights_only_and_not_in_evaluate() -> None:
@@ -170,7 +182,7 @@ def test_no_hidden_layer_is_softmax_regression() -> None:
     network = MLP((5, 3), rng=rng, dtype=np.float64)
     x, t = _data(rng)
     np.testing.assert_allclose(network.predict(x), x @ network.params["W1"])
-    check_network(network, x, t, rng=rng)
+    check_network(network, x, t)
 
 
 @pytest.mark.parametrize(

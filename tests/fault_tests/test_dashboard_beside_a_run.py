@@ -34,7 +34,7 @@ from processes import HPO, Child, start_hpo
 from storm import eventually, state
 
 import hpo
-from hpo import service
+from hpo import overview
 from hpo.trial import Trial
 
 
@@ -120,7 +120,7 @@ def counted(study: str) -> int:
 
 def findings(study: str) -> list[str]:
     """Return what is wrong with a study, or with the database as a whole."""
-    ours = f"study {service.show(study).study.id}, "
+    ours = f"study {overview.show(study).study.id}, "
     found = problems(Path("hpo.db"))
     return [each for each in found if each.startswith(ours) or not re.match(r"study \d+,", each)]
 
@@ -206,7 +206,7 @@ def test_a_study_that_is_renamed_while_it_runs_loses_nothing(
 
 
 def trials(study: str) -> Sequence[Trial]:
-    (found,) = service.show(study).trials
+    (found,) = overview.show(study).trials
     return found
 
 

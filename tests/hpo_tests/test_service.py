@@ -18,7 +18,7 @@ from objectives import tiny
 from objectives.files import X, place
 
 import hpo
-from hpo import service
+from hpo import overview
 from hpo.errors import (
     DatabaseError,
     DefinitionError,
@@ -651,7 +651,7 @@ def test_start_takes_a_definition_a_name_or_a_file(home: Path):
     quick = hpo.start("digits", quick=True, trials=2, settings={"epochs": 1})
     assert quick.study.name == "digits"
     assert len(hpo.curves("digits")) == 2
-    assert [summary.study.id for summary in service.list_studies()] == [1, 2, 3, 4]
+    assert [summary.study.id for summary in overview.list_studies()] == [1, 2, 3, 4]
     assert hpo.show(3).study == hpo.show("named").study
     with pytest.raises(NotFoundError, match=r"no study 9 in .*There are: 1 hill, 2 my, 3 named, 4"):
         hpo.show(9)
@@ -665,7 +665,7 @@ def test_names(home: Path):
         hpo.start(definition, name="my-2")
     with pytest.raises(DefinitionError, match="all digits"):
         hpo.start(definition, name="12")
-    assert len(service.list_studies()) == 3
+    assert len(overview.list_studies()) == 3
 
 
 def test_resume_of_a_finished_study_runs_nothing(home: Path):

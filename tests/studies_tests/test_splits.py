@@ -154,3 +154,34 @@ def test_search_reads_no_test_file(
     splits._test.cache_clear()
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte\.gz of the data set 'mnist' is"):
         splits.load_test("mnist")
+
+
+def test_held_out_images_end_the_training_file() -> None:
+    pixels, labels = DIGITS.read_train(1437)
+    order = np.random.default_rng(3).permutation(300)
+
+    split = splits.load("digits", samples=300, validation="held-out", split_seed=3)
+
+    np.testing.assert_array_equal(split.x_train * 16, pixels[order])
+    np.testing.assert_array_equal(split.t_train, labels[order])
+    np.testing.assert_array_equal(split.x_val * 16, pixels[958:])
+    np.testing.assert_array_equal(split.t_val, labels[958:])
+    assert len(splits.load("digits", validation="held-out").x_train) == 958
+
+
+def test_nobody_trains_on_held_out_images() -> None:
+    with pytest.raises(DataError, match="allows 2 to 958"):
+        splits.load("digits", samples=959, validation="held-out")
+
+
+def test_a_description_tells_held_out_images_from_a_share() -> None:
+    said = splits.describe("digits", 300, "held-out")
+    assert (said["train"], said["validation"], said["test"]) == (300, 479, 360)
+    others = [splits.describe("digits", 300, 0.2), splits.describe("digits", 300, "held-out", 1)]
+    assert said["fingerprint"] not in {other["fingerprint"] for other in others}
+
+
+def test_mnist_holds_out_its_last_ten_thousand(real_mnist: Path) -> None:
+    split = splits.load("mnist", samples=100, validation="held-out")
+    _, labels = MNIST.read_train(60_000)
+    np.testing.assert_array_equal(split.t_val, labels[50_000:])

@@ -1,0 +1,60 @@
+"""What there is: a study as it stands, and the list of all."""
+
+from __future__ import annotations
+
+from hpo import narrowing
+from hpo.launch import open_database, open_study
+from hpo.store import studies
+from hpo.store.engine import Engine, reading
+from hpo.store.findings import study_findings
+from hpo.store.trials import stage_trials
+from hpo.study import Ended, Stage, Study
+from hpo.summary import Best, Summary
+
+
+def show(study: str | int, *, storage: str | None = None) -> Summary:
+    """Return a study with its stages and trials."""
+    return summarize(*open_study(study, storage))
+
+
+def best(study: str | int, *, storage: str | None = None) -> Best | None:
+    """Return the recommended setting of a study; None while it has no result."""
+    return show(study, storage=storage).best()
+
+
+def list_studies(*, storage: str | None = None) -> list[Summary]:
+    """Return all studies of a database."""
+    engine = open_database(storage, "read")
+    with reading(engine) as connection:
+        found = studies.all_studies(connection)
+    return [summarize(engine, study) for study in found]
+
+
+def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
+    """Return a sentence for each parameter whose best trials lean on an edge of its range."""
+    return list(
+        narrowing.edge_warnings(
+            stage.space,
+            list(summary.of(stage)),
+            summary.study.definition.direction,
+            replicates=stage.seeds,
+        )
+    )
+
+
+def summarize(
+    engine: Engine, study: Study, ended: Ended | None = None, stopped: str | None = None
+) -> Summary:
+    """Return a study as it stands.
+
+    Args:
+        engine: The database.
+        study: The study.
+        ended: Why the supervisor stopped, if one ran.
+        stopped: Why `narrow` made no stage, if it was asked.
+    """
+    with reading(engine) as connection:
+        stages = studies.study_stages(connection, study)
+        trials = [stage_trials(connection, stage) for stage in stages]
+        found = study_findings(connection, study)
+    return Summary(study, stages, trials, ended, stopped, found)
