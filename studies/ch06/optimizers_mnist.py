@@ -1,0 +1,91 @@
+"""Six optimizers train the same deep network (section 6.1.8).
+
+The book compares SGD, Momentum, AdaGrad and Adam; its code also has RMSProp and Nesterov. Its
+script starts every optimizer from other random weights. Here all start from the same ones and
+see the same batches, so that their difference is their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpo.finding import Finding
+from hpo.objective import Run
+from studies import mlp
+from studies.ch06.measures import at_end, average, spreads
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+LEARNING_RATE = 0.01
+ADAM_LEARNING_RATE = 0.001
+
+
+def train(params: Mapping[str, Any], run: Run) -> float:
+    """Train with the learning rate that the book gives the optimizer."""
+    lr = ADAM_LEARNING_RATE if params["optimizer"] == "adam" else LEARNING_RATE
+    return mlp.train({**params, "lr": lr}, run)
+
+
+def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    """Compare how fast the losses fell, and where they ended."""
+    on_average = average(trials, curves, "train_loss", "optimizer")
+    ends = at_end(trials, curves, "train_loss", "optimizer", last=100)
+
+    def compared(*names: str) -> str:
+        shown = ["sgd", *names]
+        return (
+            f"loss averaged over the training {spreads(on_average[shown])}; "
+            f"over its last 100 batches {spreads(ends[shown])}"
+        )
+
+    def ahead_of_sgd(*names: str) -> bool:
+        return all(
+            (loss[name] < loss["sgd"]).all() for loss in (on_average, ends) for name in names
+        )
+
+    return [
+        Finding(
+            "Momentum, AdaGrad and Adam learn faster than SGD",
+            compared("momentum", "adagrad", "adam"),
+            holds=ahead_of_sgd("momentum", "adagrad", "adam"),
+        ),
+        Finding(
+            "so does Nesterov, which the book's code has too",
+            compared("nesterov"),
+            holds=ahead_of_sgd("nesterov"),
+        ),
+        Finding(
+            "so does RMSProp, which the book's code has too",
+            compared("rmsprop") + "; its first steps are ten times the learning rate",
+            holds=ahead_of_sgd("rmsprop"),
+        ),
+        Finding(
+            "of Momentum, AdaGrad and Adam, AdaGrad learns a little faster than the others",
+            "loss averaged over the training "
+            + spreads(on_average[["momentum", "adagrad", "adam"]]),
+            holds=bool(
+                (on_average["adagrad"] < on_average[["momentum", "adam"]].min(axis="columns")).all()
+            ),
+        ),
+    ]
+
+
+def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """Draw the smoothed losses by iteration, means of the replicates, up to 1 as in the book."""
+    from studies.ch06 import drawing
+
+    sheet, (ax,) = drawing.sheet("The loss with six optimizers", 1, 1, panel=(7, 4))
+    optimizers = curves["trial"].map(trials.set_index("trial")["params_optimizer"])
+    losses = curves.groupby([optimizers, "step"], sort=False)["train_loss"].mean()
+    styles = drawing.colours(trials["params_optimizer"].unique())
+    for (name, style), marker in zip(styles.items(), "oxsDv^", strict=True):
+        loss = losses[name]
+        # Six noisy lines in one another's way: markers tell them apart, dashes would not.
+        line = {**style, "linestyle": "-", "marker": marker, "markersize": 4}
+        ax.plot(loss.index, drawing.smooth(loss), label=name, markevery=len(loss) // 20, **line)
+    ax.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, 1))
+    ax.legend(title="optimizer")
+    return sheet

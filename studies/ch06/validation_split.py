@@ -1,0 +1,137 @@
+"""A setting looks better on the images that it was chosen with than it is (section 6.5.1).
+
+All settings are trained once and judged on every portion of the held-out images; a step is a
+portion. Then a search is played with each small, larger and largest set of validation images that
+one half of the portions gives: choose the best setting there, and look at it in the other half,
+which had no say. The halves change roles, so that the one with easier images favours nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from core import accuracy
+from hpo.finding import Finding
+from hpo.objective import Description, Run
+from studies import mlp
+from studies.ch06.measures import spread
+from studies.ch06.training import prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+def describe(fixed: Mapping[str, Any]) -> Description:
+    """Say how many images there are; in how many portions they are judged is our own setting."""
+    return mlp.describe(_training(fixed))
+
+
+def train(params: Mapping[str, Any], run: Run) -> float:
+    """Train once, report the accuracy on each portion, and return the accuracy on all."""
+    network, trainer, split = prepare(_training(params), run.seed)
+    trainer.fit(
+        (split.x_train, split.t_train),
+        epochs=params["epochs"],
+        on_step=lambda epoch, metrics: None,
+    )
+    scores = network.predict(split.x_val)
+    size = len(split.t_val) // params["portions"]
+    for step in range(1, params["portions"] + 1):
+        portion = slice((step - 1) * size, step * size)
+        share = float(accuracy(scores[portion], split.t_val[portion]))
+        run.report(step, val_accuracy=share, images=size)
+    return float(accuracy(scores, split.t_val))
+
+
+def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != "portions"}
+
+
+def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    """Compare what was chosen with what it is worth, by the number of images to choose with."""
+    chosen = choices(trials, curves)
+    by_size = chosen.groupby(["images", "seed"])[["optimism", "independent"]].mean()
+    sizes = sorted(chosen["images"].unique())
+    optimism = {size: by_size.loc[size, "optimism"] for size in sizes}
+    worth = {size: by_size.loc[size, "independent"] for size in sizes}
+    few, _, half = sizes
+    return [
+        Finding(
+            "the images that a setting was chosen with flatter it",
+            "accuracy there minus accuracy on images that had no say, chosen on "
+            + ", ".join(f"{size:,} images {spread(optimism[size], 4)}" for size in sizes),
+            holds=bool((optimism[few] > 0).all() and (optimism[few] > optimism[half]).all()),
+        ),
+        Finding(
+            "so does the held-out half itself, when it is used to choose",
+            f"with all {half:,} images of a half {spread(optimism[half], 4)}",
+            holds=bool((optimism[half] > 0).all()),
+        ),
+        Finding(
+            "more validation images choose a better setting",
+            "accuracy of the chosen setting on images that had no say, chosen on "
+            + ", ".join(f"{size:,} images {spread(worth[size])}" for size in sizes),
+            holds=bool((worth[few] < worth[half]).all()),
+        ),
+    ]
+
+
+def choices(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Play every choice: among the settings of a seed, on one portion, a fifth of a half, a half.
+
+    Returns:
+        A row for each choice: `seed`, how many `images` it was made with, `chosen` (the best
+        setting's accuracy on them), `independent` (its accuracy in the other half), and
+        `optimism`, which is the difference.
+    """
+    import pandas as pd
+
+    size = int(curves["images"].iloc[0])
+    rows = []
+    for seed, of_seed in trials.groupby("seed"):
+        steps = curves[curves["trial"].isin(of_seed["trial"])]
+        scores = steps.pivot(index="trial", columns="step", values="val_accuracy").to_numpy()
+        half = scores.shape[1] // 2
+        halves = scores[:, :half], scores[:, half : 2 * half]
+        for mine, other in (halves, halves[::-1]):
+            worth = other.mean(axis=1)
+            for count in (1, half // 5, half):
+                for start in range(0, half - count + 1, count):
+                    judged = mine[:, start : start + count].mean(axis=1)
+                    best = judged.argmax()
+                    rows.append((seed, count * size, judged[best], worth[best]))
+    chosen = pd.DataFrame(rows, columns=["seed", "images", "chosen", "independent"])
+    return chosen.assign(optimism=chosen["chosen"] - chosen["independent"])
+
+
+def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """Draw what the chosen settings seem and what they are, by the images to choose with."""
+    from studies.ch06 import drawing
+
+    chosen = choices(trials, curves)
+    sheet, (accuracies, optimism) = drawing.sheet(
+        "A setting on the images that it was chosen with, and on others", 1, 2, panel=(4, 3.6)
+    )
+    by_size = chosen.groupby("images")
+    for column, label, colour, marker in (
+        ("chosen", "on the images it was chosen with", drawing.ORANGE, "o"),
+        ("independent", "on images that had no say", drawing.BLUE, "s"),
+    ):
+        mean, low, high = by_size[column].mean(), *map(by_size[column].quantile, (0.1, 0.9))
+        accuracies.plot(mean.index, mean, label=label, color=colour, marker=marker)
+        accuracies.fill_between(mean.index, low, high, color=colour, alpha=0.15, lw=0)
+    accuracies.set(ylabel="accuracy of the chosen setting")
+    accuracies.legend()
+    for _, of_seed in chosen.groupby("seed"):
+        mean = of_seed.groupby("images")["optimism"].mean() * 100
+        optimism.plot(mean.index, mean, color=drawing.INK, marker="o", lw=0.8)
+    optimism.axhline(0, color=drawing.MUTED, lw=0.8)
+    optimism.set(ylabel="difference, in points of accuracy (a line per seed)")
+    sizes = sorted(chosen["images"].unique())
+    for ax in (accuracies, optimism):
+        ax.set(xlabel="images to choose with", xscale="log")
+        ax.minorticks_off()
+        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    return sheet

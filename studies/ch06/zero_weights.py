@@ -1,0 +1,142 @@
+"""Why the initial weights must differ: equal units stay equal (section 6.2.1).
+
+The book warns of zeros, and of any one value in their place. With ReLU zeros are the worse of the
+two: no signal and no gradient passes, and only the last bias learns. A positive constant lets the
+signal through, and then each hidden layer learns as a single unit would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core import MLP
+from core.functions import FloatArray
+from hpo.finding import Finding
+from hpo.objective import Run
+from studies.ch06.measures import at_end, spread, spreads
+from studies.ch06.training import prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+CONSTANT = 0.01
+ROUNDING = 1e-3
+"""Share of a layer's largest weight; random weights differ by far more."""
+
+
+def train(params: Mapping[str, Any], run: Run) -> float:
+    """Train; the last step counts the units that differ, and looks at the held-out images."""
+    settings = dict(params)
+    start = settings.pop("start")
+    settings["init"] = "he" if start == "random" else "zeros"
+    network, trainer, split = prepare(settings, run.seed)
+    if start == "constant":
+        for weights in weight_matrices(network):
+            weights[:] = CONSTANT
+    score = 0.0
+
+    def on_step(step: int, metrics: dict[str, float]) -> None:
+        nonlocal score
+        if step == settings["iterations"]:
+            score = float(network.evaluate(split.x_val, split.t_val)[1])
+            *hidden, _ = weight_matrices(network)
+            metrics = {
+                **metrics,
+                "val_accuracy": score,
+                "majority": float(np.bincount(split.t_val).max() / len(split.t_val)),
+                "units": fmean(weights.shape[1] for weights in hidden),
+                "distinct_units": fmean(distinct_units(weights) for weights in hidden),
+            }
+        run.report(step, **metrics)
+
+    trainer.fit((split.x_train, split.t_train), iterations=settings["iterations"], on_step=on_step)
+    return score
+
+
+def weight_matrices(network: MLP) -> list[FloatArray]:
+    """Return W1, W2, … of a network: the arrays that it uses."""
+    return [array for name, array in network.params.items() if name.startswith("W")]
+
+
+def distinct_units(weights: FloatArray) -> int:
+    """Return how many units, columns of (D, M), differ from the layer's first, plus that one.
+
+    Sums of equal numbers in another order differ in their last digits, which are let pass.
+    """
+    difference = np.abs(weights - weights[:, :1]).max(axis=0)
+    return 1 + int((difference > ROUNDING * np.abs(weights).max()).sum())
+
+
+def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
+    """Count the units that differ, and compare the accuracies with naming one class always."""
+    distinct, units, accuracy, majority = (
+        at_end(trials, curves, metric, "start")
+        for metric in ("distinct_units", "units", "val_accuracy", "majority")
+    )
+    beyond = accuracy - majority
+    share = f"the most frequent class makes up {spread(majority['random'])}"
+    return [
+        Finding(
+            "units that start equal stay equal: a layer of them is no more than one unit",
+            f"distinct units of {units['random'].mean():.0f} in a hidden layer, after training: "
+            f"{spreads(distinct, 0)}",
+            holds=bool(
+                (distinct[["zeros", "constant"]] == 1).all(axis=None)
+                and (distinct["random"] == units["random"]).all()
+            ),
+        ),
+        Finding(
+            "with zeros the network does not learn at all",
+            f"held-out accuracy {spreads(accuracy[['zeros', 'random']])}; {share}",
+            holds=_does_not_learn(beyond, "zeros"),
+        ),
+        Finding(
+            "nor does it where all weights start at another value",
+            f"held-out accuracy {spreads(accuracy[['constant', 'random']])}; {share}",
+            holds=_does_not_learn(beyond, "constant"),
+        ),
+    ]
+
+
+def _does_not_learn(beyond: pd.DataFrame, start: str) -> bool:
+    """Whether a start stays near the majority class, and random weights get far beyond it."""
+    return bool((beyond[start] < 0.05).all() and (beyond["random"] > 0.5).all())
+
+
+def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """Draw the smoothed losses by iteration, and what the networks know in the end."""
+    from studies.ch06 import drawing
+
+    sheet, (left, right) = drawing.sheet("Equal and random initial weights", 1, 2, panel=(4.2, 3.4))
+    accuracy, distinct, units, majority = (
+        at_end(trials, curves, metric, "start")
+        for metric in ("val_accuracy", "distinct_units", "units", "majority")
+    )
+    starts = curves["trial"].map(trials.set_index("trial")["params_start"])
+    losses = curves.groupby([starts, "step"])["train_loss"].mean()
+    for place, (start, style) in enumerate(drawing.colours(accuracy.columns).items()):
+        loss = losses[start]
+        left.plot(loss.index, drawing.smooth(loss), label=start, **style)
+        right.plot(
+            [place] * len(accuracy), accuracy[start], "o", color=style["color"], markersize=5
+        )
+    left.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, None))
+    left.legend()
+    right.axhline(
+        majority["random"].mean(), color=drawing.MUTED, linestyle=":", label="most frequent class"
+    )
+    right.set(ylabel="accuracy on held-out images", xlim=(-0.5, 2.5), ylim=(0, 1))
+    right.set_xticks(
+        range(len(accuracy.columns)),
+        [
+            f"{start}\n{distinct[start].mean():.0f} of {units[start].mean():.0f} units distinct"
+            for start in accuracy
+        ],
+    )
+    right.legend(loc="upper left")
+    return sheet

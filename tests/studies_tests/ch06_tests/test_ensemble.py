@@ -1,0 +1,28 @@
+"""Five networks together, and what would be found if they were no better than one."""
+
+from __future__ import annotations
+
+from studies.ch06 import ensemble as study
+
+NAME = "ensemble"
+
+
+def test_what_the_book_says_holds(experiment) -> None:
+    assert experiment(NAME).findings[0].holds
+
+
+def test_it_is_not_found_where_the_mean_output_is_as_good_as_one(experiment) -> None:
+    found = experiment(NAME)
+    alone = found.curves.groupby("trial")["alone_accuracy"].transform("mean")
+    same = found.curves.assign(val_accuracy=alone)
+    assert not study.finding(found.trials, same)[0].holds
+
+
+def test_the_mean_output_of_one_network_is_its_own(experiment) -> None:
+    first = experiment(NAME).curves.query("step == 1")
+    assert (first["val_accuracy"] == first["alone_accuracy"]).all()
+
+
+def test_the_five_are_different_networks(experiment) -> None:
+    each = experiment(NAME).curves.groupby("trial")["alone_accuracy"].nunique()
+    assert (each > 1).all()
