@@ -97,7 +97,7 @@ def check_data(pool: Pool, study: Study, watcher: Watcher) -> None:
     if now != then:
         raise StateError(
             f"the data changed since study {study.id} was started: it was {then}, it is {now}. "
-            "Results would not compare. Start a new study: hpo start"
+            "Results would not compare. Start a new study: hpo start DEFINITION"
         )
 
 

@@ -177,10 +177,16 @@ def _stored(engine: Engine, study: Study, stage_number: int, number: int) -> tup
             f"{where} did not end by itself ({found.reason}): there is no result to compare with. "
             f"Look with: hpo show {study.id}"
         )
-    if not found.params:
+    if stage.deleted:
         raise StateError(
             f"the Optuna study {stage.optuna_study} was deleted, and with it the parameters of "
-            f"{where}. Look with: hpo db check"
+            f"{where}. Restore a copy made by: hpo db backup"
+        )
+    if not stage.space.contains(found.params):
+        now = f"not of its space ({found.params})" if found.params else "gone"
+        raise StateError(
+            f"{where} cannot be run again: another program changed Optuna's tables, where its "
+            f"parameters are {now}. Look with: hpo db check"
         )
     return found, curve
 

@@ -250,6 +250,7 @@ def narrow(
         this_run = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
+        _reconciled(engine, found)
         rule = Rule(top, widen)
         decided = next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
         if announce is not None:
@@ -295,11 +296,8 @@ def resume(
         this_run = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
-        with writing(engine) as connection:
-            for stage in studies.study_stages(connection, found):
-                reconcile(connection, stage, found.definition.metric)
-            before = studies.study_stages(connection, found)
-            studies.refuse_deleted([*(stage for stage in before if stage.open), before[-1]])
+        before = _reconciled(engine, found)
+        studies.refuse_deleted([*(stage for stage in before if stage.open), before[-1]])
 
         def open_stages() -> list[Stage]:
             with writing(engine) as connection:
@@ -349,6 +347,14 @@ def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
             replicates=stage.seeds,
         )
     )
+
+
+def _reconciled(engine: Engine, study: Study) -> list[Stage]:
+    """Return the stages of a study, brought to agreement with their trials in the dashboard."""
+    with writing(engine) as connection:
+        for stage in studies.study_stages(connection, study):
+            reconcile(connection, stage, study.definition.metric)
+        return studies.study_stages(connection, study)
 
 
 def _raise_budget(connection: Connection, study: Study, trials: int) -> None:

@@ -6,6 +6,7 @@ compute. Several supervisors may work on the same stage: the ledger shares the b
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -16,14 +17,13 @@ from types import FrameType
 from typing import Any
 
 from hpo import sampling
-from hpo.errors import DatabaseError, HpoError, ObjectiveError, SlotTakenOver
+from hpo.errors import DatabaseError, DatabaseLocked, HpoError, ObjectiveError, SlotTakenOver
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
 from hpo.store import lease
 from hpo.store.attempt import Claim, Outcome, Step
 from hpo.store.engine import Engine, identity, reading
 from hpo.store.ledger import Ledger
-from hpo.store.studies import find_stage
 from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
 from hpo.trial import Trial, TrialState
@@ -34,6 +34,9 @@ RECORD_EVERY_S = 1.0
 
 POLL_S = 0.2
 """How often signals, limits and other supervisors are looked at."""
+
+HURRY_S = 2.0
+"""Who is asked to stop at once waits so long for another program's lock, not longer."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -77,7 +80,7 @@ class Supervisor:
         self._ancestors = ancestors
         self._pool = pool
         self._watcher = watcher
-        self._ledger = Ledger(engine, stage, study.definition.metric)
+        self._ledger = Ledger(engine, stage, study.definition.metric, self._patience)
         self._running: dict[Worker, _Running] = {}
         self._signals: list[int] = []
         self._metric_missed = False
@@ -104,11 +107,19 @@ class Supervisor:
                     if not self._running and (ended := self._idle()):
                         break
                     for worker, event in self._pool.events(POLL_S):
+                        if self._hurried():
+                            break  # the signal may have been for the workers, too
                         self._handle(worker, event)
+                    if self._hurried():
+                        continue
                     self._enforce_limits()
                     if time.monotonic() - self._recorded > RECORD_EVERY_S:
                         self._beat()
                 return ended
+            except DatabaseLocked:
+                if (ended := self._stop_asked(deadline)) is None:
+                    raise
+                return ended  # what could not be recorded in time runs again
             finally:
                 self._give_back()
                 self._ledger.close()
@@ -141,7 +152,9 @@ class Supervisor:
     def _idle(self) -> Ended | None:
         """Nothing runs here: return why, or None if that may change."""
         self._check_file()
-        if self._finished():
+        finished = self._ledger.finished()
+        self._watcher.counted(self._ledger.counted())
+        if finished:
             return Ended.FINISHED
         if self._signals:
             return Ended.INTERRUPTED
@@ -174,9 +187,9 @@ class Supervisor:
         match event:
             case list():
                 for line in event:
+                    if self._hurried():
+                        break  # there may be very many
                     self._watcher.printed(running.claim.slot if running else None, line)
-            case None if self._terminated():
-                pass  # the signal was for the workers too: `_give_back` opens their slots
             case None:
                 self._replace(worker, running)
             case {"say": "ready"}:
@@ -233,10 +246,10 @@ class Supervisor:
             )
         if running is not None:
             seconds = time.monotonic() - running.began
-            with suppress(SlotTakenOver):
-                if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
-                    self._ledger.release(running.claim)  # stopped from outside, not broken
-                else:
+            if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
+                self._ledger.release([running.claim])  # stopped from outside, not broken
+            else:
+                with suppress(SlotTakenOver):
                     self._lose(running, seconds)
             del self._running[worker]
         self._pool.replace(worker)
@@ -268,6 +281,7 @@ class Supervisor:
         """Record what was reported, extend the leases, and drop the trials that others took."""
         self._check_file()
         self._recorded = time.monotonic()
+        self._watcher.counted(self._ledger.counted())
         reports = [(running.claim, running.steps) for running in self._running.values()]
         silent = not any(steps for _, steps in reports)
         if silent and self._recorded - self._beaten < lease.LEASE_S / 4:
@@ -297,11 +311,10 @@ class Supervisor:
 
     def _give_back(self) -> None:
         """Open the slots again that are still running."""
-        for running in self._running.values():
-            # One that cannot be given back (the disk is full, the file is gone) must not keep the
-            # others, nor hide why we stop; it is free as soon as this process has ended.
-            with suppress(HpoError):
-                self._ledger.release(running.claim)
+        # What cannot be given back (the disk is full, the file is gone or locked) must not hide
+        # why we stop; it is free as soon as this process has ended.
+        with suppress(HpoError):
+            self._ledger.release([running.claim for running in self._running.values()])
 
     def _check_file(self) -> None:
         """Notice that the database was deleted: SQLite goes on writing to the nameless file."""
@@ -311,12 +324,15 @@ class Supervisor:
                 "What was written to it since is lost."
             )
 
-    def _finished(self) -> bool:
-        with reading(self._engine) as connection:
-            return not find_stage(connection, self._study, self._stage.number).open
-
     def _terminated(self) -> bool:
         return signal.SIGTERM in self._signals or signal.SIGHUP in self._signals
+
+    def _hurried(self) -> bool:
+        """Whether to stop at once."""
+        return self._terminated() or len(self._signals) > 1
+
+    def _patience(self) -> float:
+        return HURRY_S if self._hurried() else math.inf
 
     def _stop_asked(self, deadline: float | None) -> Ended | None:
         """Return why to stop at once, or None; the first Ctrl-C only stops what would begin."""

@@ -22,6 +22,9 @@ class Watcher:
     def trial_ended(self, trial: Trial) -> None:
         """A slot was counted."""
 
+    def counted(self, number: int) -> None:
+        """So many slots of the stage are counted by now, whoever ran them."""
+
     def trial_lost(self, number: int, again: bool) -> None:
         """A worker died; whether its trial is run again."""
 

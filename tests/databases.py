@@ -137,7 +137,7 @@ def work(path: str, release_every: int) -> None:
     while (claim := take(ledger)) is not None:
         ledger.beat([(claim, steps(0.25))])
         if claim.attempt == 1 and claim.slot % release_every == 0:
-            ledger.release(claim)
+            ledger.release([claim])
             continue
         ledger.finish(claim, Outcome("complete", float(claim.slot), 0.1), [])
         done.append((claim.slot, claim.attempt))

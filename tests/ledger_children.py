@@ -177,7 +177,7 @@ def give_up(path: Path) -> Callable[[], object]:
 def release(path: Path) -> Callable[[], object]:
     ledger, held = _held(path)
     ledger.beat([(held, steps(0.25))])
-    return lambda: ledger.release(held)
+    return lambda: ledger.release([held])
 
 
 def create_study(path: Path) -> Callable[[], object]:
@@ -328,7 +328,7 @@ def leave_marks_of_time(path: str, name: str) -> None:
     ledger.lose(held, 3, 1.0)
     held = databases.take(ledger)
     assert held is not None
-    ledger.release(held)
+    ledger.release([held])
     while databases.run_one(ledger):
         pass
 

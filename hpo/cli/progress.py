@@ -83,6 +83,11 @@ class Terminal(Watcher):
         if trial.reason in told and self._seen[trial.reason] == 1:
             err.print(f"  trial {trial.number} failed: {words.failure(trial)}")
 
+    def counted(self, number: int) -> None:
+        """Let the bar show what others did, too."""
+        self._seen["counted"] = number
+        self._bar.update(self._task, completed=number)
+
     def trial_lost(self, number: int, again: bool) -> None:
         """Say that a worker died."""
         then = "it runs again" if again else "it is given up"

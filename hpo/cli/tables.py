@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +14,19 @@ from hpo.cli.console import err, out, padded
 from hpo.space import Choice
 from hpo.study import Stage
 from hpo.summary import Summary
-from hpo.trial import TrialState
+from hpo.trial import Trial, TrialState
 
 WIDTH = 100
 """Columns of a table where no terminal has a width."""
 
-FAILURES = 3
-"""Failed trials of a stage that are shown one by one."""
+ERRORS = 5
+"""Different errors of a stage that are shown, the most frequent first."""
+
+NAMED = 5
+"""Trials that failed alike and are named."""
+
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+"""In what is said of a failure: trials failed alike if only these differ."""
 
 _RETRIED = {
     "lost": "lost (the worker died)",
@@ -133,13 +140,9 @@ def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
     ]
     for stage in summary.stages:
         here = [trial for trial in failed if trial.stage == stage.number]
-        if not here:
-            continue
-        out.print(f"\nstage {stage.number}, failed trials:")
-        for trial in here[:FAILURES]:
-            out.print(f"  trial {trial.number}: {words.failure(trial)}")
-        if len(here) > FAILURES:
-            out.print(f"  … and {len(here) - FAILURES} more")
+        if here:
+            out.print(f"\nstage {stage.number}, {len(here)} of {stage.budget} trials failed:")
+            _alike(here)
     first = next((trial for trial in failed if trial.error), None)
     if first is None or first.error is None:
         return
@@ -147,7 +150,30 @@ def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
         out.print(f"\nstage {first.stage}, trial {first.number}:\n{first.error.rstrip()}")
     else:
         command = f"hpo show {summary.study.id} --debug{hints.suffix(storage)}"
-        out.print(f"\nThe whole traceback of the first: {command}", soft_wrap=True)
+        which = f"trial {first.stage}/{first.number}"
+        out.print(f"\nThe whole traceback of {which}: {command}", soft_wrap=True)
+
+
+def _alike(failed: Sequence[Trial]) -> None:
+    """Print trials that failed, a line for those that failed alike, the most frequent first."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in failed:
+        groups.setdefault(_NUMBER.sub("…", words.failure(trial)), []).append(trial)
+    frequent_first = sorted(groups.items(), key=lambda group: -len(group[1]))
+    rare = [kind for kind, alike in frequent_first if alike[0].error][ERRORS:]
+    for kind, alike in frequent_first:
+        if kind in rare:
+            continue
+        said = {words.failure(trial) for trial in alike}
+        why = said.pop() if len(said) == 1 else kind
+        numbers = ", ".join(str(trial.number) for trial in alike[:NAMED])
+        if len(alike) == 1:
+            out.print(f"  trial {numbers}: {why}")
+        else:
+            more = ", …" * (len(alike) > NAMED)
+            out.print(f"  {len(alike)} trials ({numbers}{more}): {why}")
+    if rare:
+        out.print(f"  … and {sum(len(groups[kind]) for kind in rare)} with other errors")
 
 
 def _ranges_below(bars: Mapping[str, Sequence[str]], stages: Sequence[str]) -> None:

@@ -18,6 +18,9 @@ from hpo.store.engine import reading, writing
 HEAD = "0002"
 VERSION_TABLE = "hpo_alembic_version"
 
+_OPTUNAS = {"studies", "alembic_version"}
+"""Tables by which a database of Optuna's is told from another program's."""
+
 _versions = Table(
     VERSION_TABLE,
     MetaData(naming_convention={"pk": "%(table_name)s_pkc"}),
@@ -47,7 +50,7 @@ def prepare(engine: Engine) -> None:
             return
         if not names:
             optuna_tables.create_and_stamp(connection)
-        elif not {"studies", "alembic_version"} <= names:
+        elif not names >= _OPTUNAS:
             raise DatabaseError(
                 f"{engine.url.database} is a database of another program "
                 f"(it has {', '.join(sorted(names)[:3])}). Nothing was changed. "
@@ -68,6 +71,8 @@ def check(engine: Engine) -> None:
     """
     with reading(engine) as connection:
         current = revision(connection)
+        if current is None and set(inspect(connection).get_table_names()) >= _OPTUNAS:
+            optuna_tables.check_head(connection)  # of another schema, `hpo start` is no way out
         if current != HEAD:
             raise DatabaseError(_mismatch(engine, current))
         optuna_tables.check_head(connection)

@@ -184,7 +184,7 @@ def refuse_deleted(stages_: Iterable[Stage]) -> None:
         if stage.deleted:
             raise StateError(
                 f"The Optuna study {stage.optuna_study} of stage {stage.number} was deleted, and "
-                "with it parameters and scores. Start a new study: hpo start"
+                "with it parameters and scores. Start a new study: hpo start DEFINITION"
             )
 
 

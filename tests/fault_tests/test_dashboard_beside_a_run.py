@@ -197,6 +197,7 @@ def test_a_study_that_is_renamed_while_it_runs_loses_nothing(
     if ends:
         lost = f"stage 1: slot {budget - 1} is complete and has no trial"
         assert any(found.endswith(lost) for found in findings(name))
+        assert "stage 1 is open: " in run("narrow", name).stderr
         done("resume", name, "--workers", 2)
     assert counted(name) == budget
     assert findings(name) == []
@@ -335,7 +336,8 @@ def test_a_study_that_is_deleted_while_it_runs_stops(path: Path, home: Path, sto
         errors = study.communicate(timeout=60)[1]
     assert study.returncode == 1
     assert errors.splitlines()[-1] == (
-        "Error: The Optuna study stopped/1 of this stage was deleted. Start a new study: hpo start"
+        "Error: The Optuna study stopped/1 of this stage was deleted. "
+        "Start a new study: hpo start DEFINITION"
     )
     assert slots("stopped") == [(0, "open", 1), (1, "open", 1), (2, "open", 0), (3, "open", 0)]
     look_at_what_is_left("stopped")

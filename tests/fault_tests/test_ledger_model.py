@@ -302,9 +302,14 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         attempt = data.draw(st.sampled_from(self.attempts))
-        with self.written(attempt, "release") as slot:
-            attempt.supervisor.ledger.release(attempt.claim)
+        slot = self.slot_of(attempt)
+        attempt.supervisor.ledger.release([attempt.claim])
+        if slot.held(attempt):
             slot.reopen("cancelled")
+            self.seen["release"] += 1
+        else:
+            self.attempts.remove(attempt)
+            self.seen["release refused"] += 1
 
     @contextmanager
     def written(self, attempt: Attempt, what: str) -> Iterator[Slot]:

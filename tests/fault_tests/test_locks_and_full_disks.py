@@ -178,7 +178,7 @@ def test_a_study_goes_on_when_there_is_space_again(
             printed = process.communicate(timeout=60)[0]
         assert process.returncode == 3, "the disk was not full"
         errors = capfd.readouterr().err
-        assert re.search(r"Error: The disk (is full|failed)\b.*hpo resume --storage ", errors)
+        assert re.search(r"Error: The disk (is full|failed)\b.*hpo list --storage ", errors)
         assert "Traceback" not in errors
         assert printed == ""
         assert databases.problems(path) == []

@@ -48,8 +48,8 @@ def test_limits_given_to_a_run_are_no_part_of_the_study(home: Path) -> None:
     ("limit", "sentence"),
     [
         ({"timeout": 0}, r"timeout \(0\) must be above 0"),
-        ({"trial_timeout": -1}, r"trial_timeout \(-1\) must be above 0"),
-        ({"trial_memory": "much"}, r"trial_memory: 'much' is not a size such as"),
+        ({"trial_timeout": -1}, r"trial.timeout \(-1\) must be above 0"),
+        ({"trial_memory": "much"}, r"trial.memory: 'much' is not a size such as"),
     ],
 )
 def test_a_limit_that_is_none_creates_nothing(

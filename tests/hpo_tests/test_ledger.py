@@ -76,8 +76,8 @@ def test_the_lowest_open_slot_is_claimed_first(engine: Engine, path: Path) -> No
     assert [claim.slot for claim in claims] == [0, 1, 2, 3]
     assert [claim.attempt for claim in claims] == [1] * 4
     assert ledger.next_open() is None
-    ledger.release(claims[2])
-    ledger.release(claims[1])
+    ledger.release([claims[2]])
+    ledger.release([claims[1]])
     again = take(ledger)
     assert (again.slot, again.attempt) == (1, 2)
     assert again.trial_id == claims[1].trial_id
@@ -93,7 +93,7 @@ def test_a_later_attempt_keeps_the_parameters_and_drops_the_lost_curve(
     assert first.params == PARAMS
     assert ledger.beat([(first, steps(0.1, 0.2, 0.3))]) == []
     assert optuna_trials(path)[0].intermediate_values == {0: 0.1, 1: 0.2, 2: 0.3}
-    ledger.release(first)
+    ledger.release([first])
     opening = ledger.next_open()
     assert opening is not None
     assert opening.params == PARAMS
@@ -164,12 +164,12 @@ def test_who_lost_a_slot_writes_nothing(
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
         lambda: ledger.lose(claim, 3, 1.0),
         lambda: ledger.lose(claim, 1, 1.0),
-        lambda: ledger.release(claim),
     ]
     for write in writes:
         with pytest.raises(StateError, match="Trial 0 of s/1 was taken over"):
             write()
     assert ledger.beat([(claim, steps(0.5))]) == [claim]
+    ledger.release([claim])
     assert contents(path) == before
 
 
@@ -182,7 +182,8 @@ def test_a_finished_slot_is_not_finished_again(engine: Engine, path: Path) -> No
     with pytest.raises(StateError):
         ledger.finish(claim, FAILED, [])
     with pytest.raises(StateError):
-        ledger.release(claim)
+        ledger.lose(claim, 1, 1.0)
+    ledger.release([claim])
     assert contents(path) == before
 
 
@@ -208,7 +209,7 @@ def test_a_waiting_trial_that_a_person_ended_is_counted_by_the_next_supervisor(
     ledger = ledger_of(engine, stage)
     claim = take(ledger)
     ledger.beat([(claim, steps(0.5))])
-    ledger.release(claim)
+    ledger.release([claim])
     optuna.load_study(study_name="s/1", storage=Storage(databases.url_of(path))).tell(0, 0.125)
     later = ledger_of(engine, stage)
     assert later.claim(1, PARAMS, seed=1)
@@ -223,7 +224,7 @@ def test_a_slot_is_lost_until_its_attempts_are_used_up(engine: Engine, path: Pat
     stage = started(engine, 1)
     ledger = ledger_of(engine, stage)
     assert ledger.lose(take(ledger), 3, 1.0)
-    ledger.release(take(ledger))  # given back, not lost: does not count
+    ledger.release([take(ledger)])  # given back, not lost: does not count
     assert ledger.lose(take(ledger), 3, 1.0)
     assert databases.the_stage(engine).open
     assert not ledger.lose(take(ledger), 3, 2.5)
@@ -319,7 +320,7 @@ def test_a_beat_extends_every_lease_and_nothing_else_does(engine: Engine, path: 
     assert all(now < end <= now + lease.LEASE_S for end in leases())
     assert len(leases()) == 2
     ledger.finish(claims[0], COMPLETE, [])
-    ledger.release(claims[1])
+    ledger.release([claims[1]])
     assert leases() == []
 
 
@@ -565,7 +566,7 @@ def test_a_deleted_optuna_study_is_said_plainly(engine: Engine, path: Path) -> N
         with pytest.raises(StateError, match="Optuna study s/1 of this stage was deleted"):
             write()
     assert contents(path) == before
-    ledger.release(claim)  # it can still be given back
+    ledger.release([claim])  # it can still be given back
     with pytest.raises(StateError, match="was deleted"):
         databases.take(ledger)
 

@@ -137,6 +137,23 @@ def test_a_stage_that_ended_during_the_copy_is_open_again(
     assert problems(path) == []
 
 
+def test_a_stage_is_not_finished_before_the_copy_has_its_results(
+    ledger: Ledger, engine: Engine, path: Path
+) -> None:
+    held = Claim(2, 1, 3, 3, PARAMS)
+    with renamed(path):
+        ledger.finish(held, COMPLETE, [])
+        finish_all(ledger)
+        assert ledger.finished()
+    assert not databases.the_stage(engine).open
+    assert not ledger.finished()
+    assert databases.the_stage(engine).open
+    finish_all(ledger)
+    assert ledger.finished()
+    assert ledger.counted() == 6
+    assert problems(path) == []
+
+
 def leave(path: Path) -> None:
     """Change nothing."""
 
