@@ -38,7 +38,7 @@ class Search(BaseModel):
         trials: Trials per stage, replicates included.
         seed: Seed of everything random in the study.
         seeds: Replicates of each setting, each with a seed that all settings share.
-        timeout: Seconds after which a run of the stage stops; the stage stays open.
+        timeout: Seconds after which a run stops; its stage stays open.
         trial_timeout: Seconds after which a trial is stopped and counts as failed.
         trial_memory: Bytes of memory at which a trial is stopped and counts as failed; a file may
             write "2GB".

@@ -158,8 +158,8 @@ def start(
                 budget=used * search.seeds,
                 seeds=search.seeds,
             )
-        this_run = limited(study, timeout=timeout)
-        ended = _run(engine, this_run, stage, pool, watcher)
+        this_run, deadline = limited(study, timeout=timeout)
+        ended = _run(engine, this_run, stage, pool, watcher, deadline)
         stopped = None
         while ended is Ended.FINISHED and stage.number < stages and stopped is None:
             try:
@@ -170,7 +170,7 @@ def start(
             stopped = found.nothing_to_do
             if stopped is None:
                 stage = next_stage.create(engine, found)
-                ended = _run(engine, this_run, stage, pool, watcher)
+                ended = _run(engine, this_run, stage, pool, watcher, deadline)
         return _summary(engine, study, ended, stopped)
 
 
@@ -247,7 +247,7 @@ def narrow(
         StateError: The stage is open, or has too few trials.
     """
     with runnable(study, storage) as (engine, found):
-        this_run = limited(
+        this_run, deadline = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
         _reconciled(engine, found)
@@ -262,7 +262,7 @@ def narrow(
         with Pool(found.definition, worker_count(workers, decided.budget)) as pool:
             check_data(pool, found, watcher)
             stage = next_stage.create(engine, decided)
-            ended = _run(engine, this_run, stage, pool, watcher)
+            ended = _run(engine, this_run, stage, pool, watcher, deadline)
         return _summary(engine, found, ended, None)
 
 
@@ -293,7 +293,7 @@ def resume(
         StateError: The budget would shrink, or the sampler has no more settings.
     """
     with runnable(study, storage) as (engine, found):
-        this_run = limited(
+        this_run, deadline = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
         before = _reconciled(engine, found)
@@ -313,7 +313,7 @@ def resume(
         with Pool(found.definition, worker_count(workers, most)) as pool:
             check_data(pool, found, watcher)
             for stage in open_stages():
-                ended = _run(engine, this_run, stage, pool, watcher)
+                ended = _run(engine, this_run, stage, pool, watcher, deadline)
                 if ended is not Ended.FINISHED:
                     break
         return _summary(engine, found, ended, None)
@@ -380,10 +380,11 @@ def _run(
     stage: Stage,
     pool: Pool,
     watcher: Watcher,
+    deadline: float | None,
 ) -> Ended:
     with reading(engine) as connection:
         ancestors = studies.lineage(studies.study_stages(connection, study), stage)
-    return Supervisor(engine, study, stage, ancestors, pool, watcher).run()
+    return Supervisor(engine, study, stage, ancestors, pool, watcher).run(deadline)
 
 
 def _summary(engine: Engine, study: Study, ended: Ended | None, stopped: str | None) -> Summary:

@@ -36,7 +36,10 @@ POLL_S = 0.2
 """How often signals, limits and other supervisors are looked at."""
 
 HURRY_S = 2.0
-"""Who is asked to stop at once waits so long for another program's lock, not longer."""
+"""Who stops waits so long for another program's lock, not longer."""
+
+FOR_ALL_S = 1.0
+"""A signal for the workers and for us, as a shutdown sends it, reaches us within this time."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -87,15 +90,15 @@ class Supervisor:
         self._stillborn = 0
         self._file = identity(engine)
         self._recorded = self._beaten = time.monotonic()
-        self._stopping = self._waiting = False
+        self._stopping = self._waiting = self._leaving = False
 
-    def run(self) -> Ended:
+    def run(self, deadline: float | None) -> Ended:
         """Run the stage until it is finished, the time is over, or a signal arrives.
 
-        After the definition's `timeout` no trial is begun and the running ones are given back.
+        Args:
+            deadline: When the time is over, on the monotonic clock: no trial is begun then, and
+                the running ones are given back.
         """
-        timeout = self._search.timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
         with reading(self._engine) as connection:
             known = stage_trials(connection, self._stage)
         self._watcher.stage_began(self._study, self._stage, known, len(self._pool.workers))
@@ -117,10 +120,11 @@ class Supervisor:
                         self._beat()
                 return ended
             except DatabaseLocked:
-                if (ended := self._stop_asked(deadline)) is None:
+                if not self._hurried() or (ended := self._stop_asked(deadline)) is None:
                     raise
                 return ended  # what could not be recorded in time runs again
             finally:
+                self._leaving = True
                 self._give_back()
                 self._ledger.close()
                 self._watcher.stage_ended()
@@ -154,10 +158,10 @@ class Supervisor:
         self._check_file()
         finished = self._ledger.finished()
         self._watcher.counted(self._ledger.counted())
+        if self._signals:
+            return Ended.INTERRUPTED  # also of a finished stage: no other one shall follow
         if finished:
             return Ended.FINISHED
-        if self._signals:
-            return Ended.INTERRUPTED
         if not self._waiting and all(worker.ready for worker in self._pool.workers):
             self._waiting = True
             self._watcher.waiting()
@@ -190,6 +194,8 @@ class Supervisor:
                     if self._hurried():
                         break  # there may be very many
                     self._watcher.printed(running.claim.slot if running else None, line)
+            case None if self._stopped_with_us(worker):
+                pass
             case None:
                 self._replace(worker, running)
             case {"say": "ready"}:
@@ -245,14 +251,18 @@ class Supervisor:
                 f"{self._study.definition.objective}"
             )
         if running is not None:
-            seconds = time.monotonic() - running.began
-            if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
-                self._ledger.release([running.claim])  # stopped from outside, not broken
-            else:
-                with suppress(SlotTakenOver):
-                    self._lose(running, seconds)
+            with suppress(SlotTakenOver):
+                self._lose(running, time.monotonic() - running.began)
             del self._running[worker]
         self._pool.replace(worker)
+
+    def _stopped_with_us(self, worker: Worker) -> bool:
+        """Whether a worker was ended by a signal that is meant for us, too."""
+        if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
+            deadline = time.monotonic() + FOR_ALL_S
+            while not self._hurried() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        return self._hurried()
 
     def _lose(self, running: _Running, seconds: float) -> None:
         again = self._ledger.lose(running.claim, self._search.max_attempts, seconds)
@@ -332,7 +342,7 @@ class Supervisor:
         return self._terminated() or len(self._signals) > 1
 
     def _patience(self) -> float:
-        return HURRY_S if self._hurried() else math.inf
+        return HURRY_S if self._leaving or self._hurried() else math.inf
 
     def _stop_asked(self, deadline: float | None) -> Ended | None:
         """Return why to stop at once, or None; the first Ctrl-C only stops what would begin."""

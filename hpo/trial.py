@@ -45,7 +45,8 @@ class Trial:
         error: Traceback of the objective's exception, None if there was none.
         retried: Why earlier attempts did not count ("lost": the worker died, "cancelled": given
             back, "abandoned": the supervisor died, "expired": it was silent for too long,
-            "copied": its Optuna study was renamed meanwhile).
+            "copied": its Optuna study was renamed meanwhile, "requeued": another program put it
+            back into Optuna's queue).
     """
 
     stage: int

@@ -34,6 +34,7 @@ _RETRIED = {
     "abandoned": "abandoned (hpo was killed)",
     "expired": "expired (hpo was stopped for too long)",
     "copied": "copied (its Optuna study was renamed meanwhile)",
+    "requeued": "requeued (another program put them back into Optuna's queue)",
     "unknown": "of an older hpo",
 }
 

@@ -240,10 +240,10 @@ def _of_content(
 def _may_be_undrawn(slot: Any) -> bool:
     """Return whether a slot may be without seed and parameters, although it was begun before.
 
-    One that `reconcile` opened again may, and one that runs without a lease: revision 0001 had
-    none, and a kill between the two transactions of its claim left that.
+    One that `reconcile` opened again may, and one that ran under revision 0001, where a kill
+    between the two transactions of its claim left that; its lease is over since ever.
     """
-    return slot.state == "open" or (slot.state == "running" and slot.lease is None)
+    return bool(slot.state == "open" or (slot.state == "running" and slot.lease == 0))
 
 
 def _of_attempts(connection: Connection, stage: Stage, ledger: dict[int, Any]) -> Iterator[str]:
@@ -251,8 +251,7 @@ def _of_attempts(connection: Connection, stage: Stage, ledger: dict[int, Any]) -
     for number, row in ledger.items():
         held = row.owner is not None
         if held != (row.state == "running"):
-            said = f"slot {number} is {row.state} and has {'an' if held else 'no'} owner"
-            yield said if held else _Mended(said)
+            yield f"slot {number} is {row.state} and has {'an' if held else 'no'} owner"
         if row.seed is None and not _may_be_undrawn(row):
             yield f"slot {number} is {row.state} and has no seed"
         if row.state in _TRIAL_STATE and row.seconds is None:

@@ -297,7 +297,7 @@ def reading(source: Engine | Connection) -> Iterator[Connection]:
             connection.invalidate()
         driver = _driver(connection)  # another one then
         try:
-            with connection.begin():
+            with _ended(driver), connection.begin():
                 yield connection
         finally:
             if driver.outdated:  # explains whatever was found
@@ -321,8 +321,18 @@ def writing(source: Engine | Connection, patience: Patience = unlimited) -> Iter
     """
     with _explained(source.engine), _connected(source) as connection:
         connection.execution_options(**{_PATIENCE: patience})
-        with connection.begin():
+        with _ended(_driver(connection)), connection.begin():
             yield connection
+
+
+@contextmanager
+def _ended(driver: DriverConnection) -> Iterator[None]:
+    """End a transaction that SQLAlchemy does not know of: Ctrl-C came right after its BEGIN."""
+    try:
+        yield
+    finally:
+        if driver.in_transaction:
+            driver.rollback()
 
 
 def _connected(source: Engine | Connection) -> AbstractContextManager[Connection]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, inspect, select
 from hpo.errors import DatabaseError
 from hpo.store import migrations, optuna_tables
 from hpo.store.engine import database_path, open_engine, reading
-from hpo.store.sqlite_file import look
+from hpo.store.sqlite_file import look, waiting
 from hpo.store.studies import all_studies
 from hpo.store.tables import slots
 
@@ -97,6 +97,11 @@ def backup(url: str, target: Path | None) -> Path:
         raise DatabaseError(_taken(target))
     if not target.parent.is_dir():
         raise DatabaseError(f"There is no folder {target.parent}.")
+    if (beside := waiting(target.resolve())) is not None:
+        raise DatabaseError(
+            f"{beside} holds changes of another database {target.name}, which would be taken into "
+            "the copy. Name another file."
+        )
     try:
         # Half a copy, as a kill leaves it, must not be taken for a whole one.
         with TemporaryDirectory(".part", "hpo-backup-", target.parent) as folder:

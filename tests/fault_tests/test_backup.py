@@ -152,12 +152,14 @@ def test_a_copy_of_a_copy(path: Path, tmp_path: Path) -> None:
         ("folder", "folder exists already. Name another file."),
         ("none/copy.db", "There is no folder "),
         ("x" * 256, "File name too long"),
+        ("gone.db", "gone.db-wal holds changes of another database gone.db"),
     ],
 )
 def test_a_target_that_cannot_be_one(target: str, sentence: str, path: Path) -> None:
     path.with_name("precious").write_text("words")
     path.with_name("link").symlink_to(path)
     path.with_name("folder").mkdir()
+    path.with_name("gone.db-wal").write_text("changes")
     before, files = dump(path), beside(path)
     result = run("db", "backup", path.parent / target, "--storage", url_of(path))
     assert result.exit_code == 3

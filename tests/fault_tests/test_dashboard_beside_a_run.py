@@ -282,6 +282,24 @@ def test_what_a_person_writes_beside_a_running_trial_is_kept(
     assert findings("noted") == []
 
 
+def test_a_running_trial_that_a_person_ends_is_counted_as_they_said(
+    path: Path, home: Path, stock: Server
+) -> None:
+    with patient(home, "told") as study:
+        first, second = (trial["trial_id"] for trial in stock.trials("told/1")[:2])
+        said = ("Complete", [0.125]), ("Fail", None)
+        for trial, (state, values) in zip((first, second), said, strict=True):
+            answer = stock.ask("POST", f"/api/trials/{trial}/tell", state=state, values=values)
+            assert answer.status == 204
+        (home / "of-told/go").touch()
+        study.answer()
+    assert slots("told", "state, reason") == [
+        ("complete", "told"), ("failed", "told"), ("complete", None), ("complete", None),
+    ]  # fmt: skip
+    assert trials("told")[0].value == 0.125
+    assert findings("told") == []
+
+
 # Delete
 
 

@@ -168,6 +168,22 @@ def test_a_shutdown_ends_everyone(first: str) -> None:
     assert problems(DB) == []
 
 
+def test_ctrl_c_in_the_last_trials_of_a_stage_begins_no_other() -> None:
+    definition = place(
+        Path(), "storm:lasting", fixed={"pause": 0, "most": 28}, search={"trials": 30}
+    )
+    with start_hpo("start", definition, "--workers", 2, "--stages", 2) as process:
+        process.until(lambda: DB.exists() and has_a_study(process))
+        process.until(lambda: [s for _, s, _ in slots_of(DB)].count("complete") == 28)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        Path("calm").touch()
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [state for _, state, _ in slots_of(DB)] == ["complete"] * 30
+    assert problems(DB) == []
+
+
 @pytest.mark.parametrize("ask", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
 def test_who_is_asked_to_stop_waits_for_no_lock(ask: list[signal.Signals]) -> None:
     """Its slots cannot be given back; but it is dead then, so they are free all the same."""
@@ -258,6 +274,16 @@ def test_the_time_is_over() -> None:
     assert problems(DB) == []
     let_go()
     resumed([attempt + 1 for _, _, attempt in slots_of(DB)])
+
+
+def test_the_time_is_that_of_all_stages_together() -> None:
+    definition = place(Path(), fixed={"pause": 0.05}, search={"trials": 30})
+    began = time.monotonic()
+    process = run_hpo("start", definition, "--workers", 2, "--stages", 9, "--timeout", 4)
+    assert process.returncode == 0, process.stderr
+    assert time.monotonic() - began < 9 * 30 * 3 * 0.05 / 2  # what the trials alone would take
+    assert "The time is over" in process.stderr
+    assert "open" in {state for _, state, _ in slots_of(DB)}
 
 
 TOO_LONG = "trial_timeout", 1.5, 0, "timeout", r"stopped after [\d.]+ s, its time limit"

@@ -230,7 +230,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "run without a seed": (
         say(
-            "UPDATE hpo_slots SET state = 'running', owner = 'o', lease = 0, seed = NULL "
+            "UPDATE hpo_slots SET state = 'running', owner = 'o', lease = 9, seed = NULL "
             "WHERE slot = 2"
         ),
         [
@@ -260,7 +260,6 @@ RESTORE = "cannot be mended. Restore a copy made by: hpo db backup"
 RESUMED = [
     "trial runs, slot complete",
     "last trial gone",
-    "run by nobody",
     "told, slot running",
     "stage not closed",
 ]
