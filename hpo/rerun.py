@@ -199,14 +199,14 @@ def _run(study: Study, trial: Trial, watcher: Watcher) -> tuple[Outcome, Curve]:
         launch.check_data(pool, study, watcher)
         pool.workers[0].send({"do": "run", "params": params, "seed": trial.seed})
         while True:
-            for _, event in pool.events(1.0):
+            for worker, event in pool.events(1.0):
                 match event:
                     case list():
-                        for line in event:
-                            watcher.printed(trial.number, line)
+                        watcher.printed(trial.number, event)
                     case None:
                         raise ObjectiveError(
-                            f"the worker died while it ran trial {trial.stage}/{trial.number} again"
+                            f"the worker died ({worker.death}) while it ran trial "
+                            f"{trial.stage}/{trial.number} again"
                         )
                     case {"say": "broken"}:
                         raise ObjectiveError(event["error"])

@@ -22,7 +22,7 @@ from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
 from hpo.store import lease
 from hpo.store.attempt import Claim, Outcome, Step
-from hpo.store.engine import Engine, identity, reading
+from hpo.store.engine import BUSY_TIMEOUT_S, Engine, identity, reading
 from hpo.store.ledger import Ledger
 from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
@@ -119,10 +119,13 @@ class Supervisor:
                     if time.monotonic() - self._recorded > RECORD_EVERY_S:
                         self._beat()
                 return ended
-            except DatabaseLocked:
-                if not self._hurried() or (ended := self._stop_asked(deadline)) is None:
-                    raise
-                return ended  # what could not be recorded in time runs again
+            except DatabaseLocked as error:
+                if self._hurried() and (ended := self._stop_asked(deadline)):
+                    return ended  # what could not be recorded in time runs again
+                raise DatabaseLocked(
+                    f"{self._engine.url.database} stayed locked for {BUSY_TIMEOUT_S:.0f} s by "
+                    f"another program. Close it, then: hpo resume {self._study.id}"
+                ) from error
             finally:
                 self._leaving = True
                 self._give_back()
@@ -190,10 +193,7 @@ class Supervisor:
         running = self._running.get(worker)
         match event:
             case list():
-                for line in event:
-                    if self._hurried():
-                        break  # there may be very many
-                    self._watcher.printed(running.claim.slot if running else None, line)
+                self._watcher.printed(running.claim.slot if running else None, event)
             case None if self._stopped_with_us(worker):
                 pass
             case None:
@@ -252,7 +252,7 @@ class Supervisor:
             )
         if running is not None:
             with suppress(SlotTakenOver):
-                self._lose(running, time.monotonic() - running.began)
+                self._lose(running, worker.death, time.monotonic() - running.began)
             del self._running[worker]
         self._pool.replace(worker)
 
@@ -264,11 +264,12 @@ class Supervisor:
                 time.sleep(0.02)
         return self._hurried()
 
-    def _lose(self, running: _Running, seconds: float) -> None:
-        again = self._ledger.lose(running.claim, self._search.max_attempts, seconds)
-        self._watcher.trial_lost(running.claim.slot, again)
+    def _lose(self, running: _Running, how: str, seconds: float) -> None:
+        failure = Outcome("failed", None, seconds, reason="lost", error=f"the worker ended: {how}")
+        again = self._ledger.lose(running.claim, self._search.max_attempts, failure)
+        self._watcher.trial_lost(running.claim.slot, how, again)
         if not again:
-            self._tell(running, Outcome("failed", None, seconds, reason="lost"))
+            self._tell(running, failure)
 
     def _enforce_limits(self) -> None:
         """Stop the trials that take too long or too much memory: they count as failed."""

@@ -25,11 +25,11 @@ class Watcher:
     def counted(self, number: int) -> None:
         """So many slots of the stage are counted by now, whoever ran them."""
 
-    def trial_lost(self, number: int, again: bool) -> None:
-        """A worker died; whether its trial is run again."""
+    def trial_lost(self, number: int, how: str, again: bool) -> None:
+        """A worker died, by a signal or with an exit code; whether its trial is run again."""
 
-    def printed(self, number: int | None, line: str) -> None:
-        """A worker printed a line, while it ran a trial or before."""
+    def printed(self, number: int | None, lines: Sequence[str]) -> None:
+        """A worker printed lines, while it ran a trial or before."""
 
     def warned(self, sentence: str) -> None:
         """Something is probably not as the user means it."""

@@ -80,6 +80,7 @@ def steps(*scores: float) -> list[Step]:
 
 
 COMPLETE = Outcome("complete", 0.5, 1.25)
+LOST = Outcome("failed", None, 2.5, reason="lost", error="the worker ended: SIGKILL")
 
 
 def take(ledger: Ledger) -> Claim | None:

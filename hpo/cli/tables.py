@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _RETRIED = {
     "lost": "lost (the worker died)",
     "cancelled": "cancelled",
-    "abandoned": "abandoned (hpo was killed)",
+    "abandoned": "abandoned (hpo ended and could not give them back)",
     "expired": "expired (hpo was stopped for too long)",
     "copied": "copied (its Optuna study was renamed meanwhile)",
     "requeued": "requeued (another program put them back into Optuna's queue)",
@@ -115,8 +115,15 @@ def deleted(summary: Summary) -> None:
 
 
 def retries(summary: Summary) -> None:
-    """Print why attempts did not count and were made again."""
+    """Print why attempts did not count and were made again, and what others decided."""
     for stage in summary.stages:
+        others = [str(trial.number) for trial in summary.of(stage) if trial.reason == "told"]
+        if others:
+            out.print(
+                f"\nstage {stage.number}, ended by a person or another program, which gave their "
+                f"score: trial{'s' * (len(others) > 1)} {', '.join(others)}",
+                soft_wrap=True,
+            )
         reasons = Counter(reason for trial in summary.of(stage) for reason in trial.retried)
         if reasons:
             told = ", ".join(f"{count} {_RETRIED[reason]}" for reason, count in reasons.items())
@@ -144,7 +151,7 @@ def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
         if here:
             out.print(f"\nstage {stage.number}, {len(here)} of {stage.budget} trials failed:")
             _alike(here)
-    first = next((trial for trial in failed if trial.error), None)
+    first = next((trial for trial in failed if trial.reason == "error"), None)
     if first is None or first.error is None:
         return
     if whole:
@@ -161,7 +168,7 @@ def _alike(failed: Sequence[Trial]) -> None:
     for trial in failed:
         groups.setdefault(_NUMBER.sub("…", words.failure(trial)), []).append(trial)
     frequent_first = sorted(groups.items(), key=lambda group: -len(group[1]))
-    rare = [kind for kind, alike in frequent_first if alike[0].error][ERRORS:]
+    rare = [kind for kind, alike in frequent_first if alike[0].reason == "error"][ERRORS:]
     for kind, alike in frequent_first:
         if kind in rare:
             continue

@@ -40,11 +40,12 @@ def failure(trial: Trial) -> str:
         case "timeout":
             return f"stopped after {trial.seconds or 0:.3g} s, its time limit"
         case "memory":
-            much = "" if trial.steps else " before its first step; raise --trial-memory"
-            return f"stopped: it took more memory than its limit{much}"
+            little = "" if trial.steps else ", right at its start: --trial-memory may be too small"
+            return f"stopped: it took more memory than its limit{little}"
         case "lost":
             times = trial.retried.count("lost") + 1
-            return f"its worker died{f' {times} times' if times > 1 else ''}"
+            how = f" ({trial.error.removeprefix('the worker ended: ')})" if trial.error else ""
+            return f"its worker died{f' {times} times' if times > 1 else ''}{how}"
         case "diverged":
             return "it diverged before it had reported a score"
         case "told":

@@ -208,8 +208,9 @@ def _refuse_orphans(path: Path) -> None:
     if beside is not None and look(path) is None:  # it was not made by another process meanwhile
         raise DatabaseError(
             f"There is no database {path}, but {beside.name} beside it holds the newest changes of "
-            f"one. Nothing was changed. Put {path.name} back, or to begin anew move the other "
-            f"away: mv {shlex.quote(str(beside))} {shlex.quote(f'{beside}.old')}"
+            f"one. Nothing was changed. Put that same {path.name} back; or, before you begin anew "
+            "or restore a copy, move the other away: "
+            f"mv {shlex.quote(str(beside))} {shlex.quote(f'{beside}.old')}"
         )
 
 
@@ -272,10 +273,12 @@ def identity(engine: Engine) -> tuple[int, int]:
     path = database_path(str(engine.url))
     found = look(path)
     if found is None:
+        beside = waiting(path)
+        log = f": {beside.name} beside it holds the newest results" if beside else ""
+        rest = f"remove {beside.name} and " if beside else ""
         raise DatabaseError(
             f"{path} was removed or moved while it was in use. If it was moved, move it back "
-            f"before anything else: {path.name}-wal beside it holds the newest results. "
-            "Otherwise restore a copy made by: hpo db backup"
+            f"before anything else{log}. Otherwise {rest}restore a copy made by: hpo db backup"
         )
     return found.st_dev, found.st_ino
 

@@ -272,8 +272,13 @@ class Ledger:
         if not counted:
             raise self._told(claim)
 
-    def lose(self, claim: Claim, max_attempts: int, seconds: float) -> bool:
+    def lose(self, claim: Claim, max_attempts: int, failure: Outcome) -> bool:
         """Record that the worker of an attempt died under a living supervisor.
+
+        Args:
+            claim: The attempt.
+            max_attempts: How many of a slot's attempts may be lost.
+            failure: How the slot ends if this was the last.
 
         Returns:
             Whether the slot is open again; otherwise it has failed with the reason "lost".
@@ -292,8 +297,7 @@ class Ledger:
             if again:
                 self._open(connection, claim, "lost")
             else:
-                outcome = Outcome("failed", None, seconds, reason="lost")
-                counted = self._finish(connection, claim, outcome, [])
+                counted = self._finish(connection, claim, failure, [])
         if not counted:
             raise self._told(claim)
         return again

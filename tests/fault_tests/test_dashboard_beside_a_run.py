@@ -297,6 +297,8 @@ def test_a_running_trial_that_a_person_ends_is_counted_as_they_said(
         ("complete", "told"), ("failed", "told"), ("complete", None), ("complete", None),
     ]  # fmt: skip
     assert trials("told")[0].value == 0.125
+    said = "ended by a person or another program, which gave their score: trials 0, 1\n"
+    assert said in done("show", "told").stdout
     assert findings("told") == []
 
 

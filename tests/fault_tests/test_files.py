@@ -19,7 +19,7 @@ import databases
 import pytest
 from click.testing import Result
 from commands import run
-from databases import sql, url_of
+from databases import LOST, sql, url_of
 from objectives.files import place
 from processes import start_python
 
@@ -59,7 +59,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     scores = random.Random(0)
     while (claim := databases.take(ledger)) is not None:
         if claim.slot % 7 == 3 and claim.attempt == 1:
-            ledger.lose(claim, 3, 1.0)
+            ledger.lose(claim, 3, LOST)
             continue
         outcome = Outcome("complete", scores.random(), scores.random())
         if claim.slot % 9 == 5:

@@ -13,7 +13,7 @@ import databases
 import optuna
 import pytest
 from commands import done, run
-from databases import problems, sql, steps, url_of
+from databases import LOST, problems, sql, steps, url_of
 from objectives.files import place
 
 import hpo
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     lost = databases.take(ledger)
     assert lost is not None
     ledger.beat([(lost, steps(0.125))])
-    ledger.lose(lost, 3, 1.0)
+    ledger.lose(lost, 3, LOST)
     for outcome in (
         databases.COMPLETE,
         Outcome("pruned", None, 0.5),
@@ -304,7 +304,7 @@ def test_each_study_has_its_own_remedy(path: Path) -> None:
     assert told.stdout.splitlines() == problems(path)
     assert told.stderr == (
         f"To mend study 1: hpo resume --storage {url} 1\n"
-        f"Study 2 cannot be mended. Restore a copy made by: hpo db backup --storage {url}\n"
+        f"Study 2 cannot be mended. Restore a copy made by: hpo db backup\n"
     )
     assert json.loads(run("db", "check", "--json", "--storage", url).stdout) == problems(path)
 
@@ -363,5 +363,5 @@ def test_a_database_of_optuna_alone_is_checked_too(tmp_path: Path) -> None:
 def test_a_file_of_another_program_is_not_checked(tmp_path: Path) -> None:
     path = tmp_path / "theirs.db"
     sql(path, "CREATE TABLE customers (id INTEGER)")
-    with pytest.raises(DatabaseError, match="holds no studies of hpo"):
+    with pytest.raises(DatabaseError, match="is a database of another program"):
         problems(path)

@@ -390,8 +390,8 @@ def test_lost_workers_are_told(home):
     place(home, "leaving", fixed={"how": "_exit"}, search={"trials": 1, "max_attempts": 2})
     started = run("start", "my.toml")
     assert started.exit_code == 1
-    assert "the worker of trial 0 died; it runs again" in started.stderr
-    assert "the worker of trial 0 died; it is given up" in started.stderr
+    assert "the worker of trial 0 died (exit code 3); it runs again" in started.stderr
+    assert "the worker of trial 0 died (exit code 3); it is given up" in started.stderr
 
 
 def test_several_stages_that_end_early_show_what_there_is(home):

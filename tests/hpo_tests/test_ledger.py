@@ -14,7 +14,7 @@ from pathlib import Path
 import databases
 import optuna
 import pytest
-from databases import COMPLETE, PARAMS, ledger_of, run_one, slots_of, sql, started, steps
+from databases import COMPLETE, LOST, PARAMS, ledger_of, run_one, slots_of, sql, started, steps
 from processes import start_call, together
 from sqlalchemy import Engine
 
@@ -162,8 +162,8 @@ def test_who_lost_a_slot_writes_nothing(
     before = contents(path)
     writes: list[Callable[[], object]] = [
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
-        lambda: ledger.lose(claim, 3, 1.0),
-        lambda: ledger.lose(claim, 1, 1.0),
+        lambda: ledger.lose(claim, 3, LOST),
+        lambda: ledger.lose(claim, 1, LOST),
     ]
     for write in writes:
         with pytest.raises(StateError, match="Trial 0 of s/1 was taken over"):
@@ -182,7 +182,7 @@ def test_a_finished_slot_is_not_finished_again(engine: Engine, path: Path) -> No
     with pytest.raises(StateError):
         ledger.finish(claim, FAILED, [])
     with pytest.raises(StateError):
-        ledger.lose(claim, 1, 1.0)
+        ledger.lose(claim, 1, LOST)
     ledger.release([claim])
     assert contents(path) == before
 
@@ -223,17 +223,21 @@ def test_a_waiting_trial_that_a_person_ended_is_counted_by_the_next_supervisor(
 def test_a_slot_is_lost_until_its_attempts_are_used_up(engine: Engine, path: Path) -> None:
     stage = started(engine, 1)
     ledger = ledger_of(engine, stage)
-    assert ledger.lose(take(ledger), 3, 1.0)
+    assert ledger.lose(take(ledger), 3, LOST)
     ledger.release([take(ledger)])  # given back, not lost: does not count
-    assert ledger.lose(take(ledger), 3, 1.0)
+    assert ledger.lose(take(ledger), 3, LOST)
     assert databases.the_stage(engine).open
-    assert not ledger.lose(take(ledger), 3, 2.5)
+    assert not ledger.lose(take(ledger), 3, LOST)
     assert slots_of(path, "state, attempt, reason, seconds, owner, lease") == [
         ("failed", 4, "lost", 2.5, None, None)
     ]
     assert retries_of(path) == [(0, 1, "lost"), (0, 2, "cancelled"), (0, 3, "lost")]
     (trial,) = optuna_trials(path)
-    assert (trial.state.name, trial.values, trial.user_attrs) == ("FAIL", None, {"error": "lost"})
+    assert (trial.state.name, trial.values, trial.user_attrs) == (
+        "FAIL",
+        None,
+        {"error": LOST.error},
+    )
     assert not databases.the_stage(engine).open
     assert ledger.next_open() is None
 
@@ -561,7 +565,7 @@ def test_a_deleted_optuna_study_is_said_plainly(engine: Engine, path: Path) -> N
         lambda: databases.take(ledger),
         lambda: ledger.beat([(claim, steps(0.5))]),
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
-        lambda: ledger.lose(claim, 1, 1.0),
+        lambda: ledger.lose(claim, 1, LOST),
     ):
         with pytest.raises(StateError, match="Optuna study s/1 of this stage was deleted"):
             write()

@@ -304,9 +304,9 @@ def test_a_database_of_another_program_is_refused(path: Path) -> None:
     sql(path, "INSERT INTO customers (name) VALUES ('Ada')")
     engine = open_engine(url_of(path), "create")
     refused(path, lambda: migrations.prepare(engine), "another program", "customers", "--storage")
-    refused(path, lambda: migrations.check(engine), "holds no studies of hpo", "hpo start")
+    refused(path, lambda: migrations.check(engine), "another program", "customers", "--storage")
     refused(path, lambda: maintenance.upgrade(url_of(path)), "not a database of hpo or Optuna")
-    refused(path, lambda: check(url_of(path)), "holds no studies of hpo")
+    refused(path, lambda: check(url_of(path)), "another program")
     assert maintenance.status(url_of(path))["revision"] == "none: no tables of hpo"
     assert sql(path, "SELECT * FROM customers") == [(1, "Ada")]
 

@@ -318,7 +318,7 @@ def test_data_and_objectives_that_are_others_now(folder):
 def test_a_worker_that_dies():
     start("again:moody", fixed={"epochs": 1}, trials=1)
     Path("mood").write_text("die")
-    assert refused(ObjectiveError) == "the worker died while it ran trial 1/0 again"
+    assert refused(ObjectiveError) == "the worker died (exit code 1) while it ran trial 1/0 again"
 
 
 @pytest.mark.parametrize("rows", ["trials", "trial_params"])

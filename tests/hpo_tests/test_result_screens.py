@@ -140,8 +140,8 @@ def test_a_trial_counts_once_among_the_lost(capsys):
         (failed(1, "told"), "a person ended it, in a dashboard"),
         (
             failed(1, "memory"),
-            "stopped: it took more memory than its limit before its first step; "
-            "raise --trial-memory",
+            "stopped: it took more memory than its limit, right at its start: "
+            "--trial-memory may be too small",
         ),
         (failed(1, "memory", steps=1), "stopped: it took more memory than its limit"),
         (failed(1, "lost", retried=("lost",)), "its worker died 2 times"),

@@ -204,7 +204,7 @@ def test_show_says_that_a_worker_died(home):
     run("start", "my.toml")
     shown = done("show", 1).stdout
     assert "stage 1, 1 attempt that did not count: 1 lost (the worker died)\n" in shown
-    assert "  trial 0: its worker died 2 times\n" in shown
+    assert "  trial 0: its worker died 2 times (exit code 3)\n" in shown
     assert "Traceback" not in done("show", 1, "--debug").stdout
 
 
