@@ -38,7 +38,7 @@ class Search(BaseModel):
         trials: Trials per stage, replicates included.
         seed: Seed of everything random in the study.
         seeds: Replicates of each setting, each with a seed that all settings share.
-        timeout: Seconds after which a run of the stage stops; the stage stays open.
+        timeout: Seconds after which a run stops; its stage stays open.
         trial_timeout: Seconds after which a trial is stopped and counts as failed.
         trial_memory: Bytes of memory at which a trial is stopped and counts as failed; a file may
             write "2GB".
@@ -160,7 +160,7 @@ class Definition:
         try:
             fixed = _parse_fixed(self.quick.get("fixed", {}), self.space.axes)
             quick = replace(self, fixed={**(self.fixed or {}), **fixed})
-            return quick.searching(**self.quick.get("search", {}))
+            return quick._searching(self.quick.get("search", {}), as_options=False)
         except DefinitionError as error:
             raise DefinitionError(f"[quick], {error}") from None
 
@@ -168,12 +168,21 @@ class Definition:
         """Return the definition with changed search settings.
 
         Raises:
-            DefinitionError: A setting is unknown or has a wrong value.
+            DefinitionError: Names the option that is unknown or has a wrong value.
         """
+        return self._searching(changes, as_options=True)
+
+    def _searching(self, changes: Mapping[str, Any], *, as_options: bool) -> Definition:
         try:
             search = Search.model_validate({**self.search.model_dump(), **changes})
         except ValidationError as error:
-            raise DefinitionError(sentence(error.errors()[0], _KEYS, ("search",))) from None
+            found = error.errors()[0]
+            if as_options:
+                option = f"--{found['loc'][0]}".replace("_", "-")
+                told = sentence({**found, "loc": (option,)}, {"": _KEYS["search"]})
+            else:
+                told = sentence(found, _KEYS, ("search",))
+            raise DefinitionError(told) from None
         return _checked(replace(self, search=search))
 
     def setting(self, key: str, value: Any) -> Definition:

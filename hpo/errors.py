@@ -11,6 +11,7 @@
     │   └── SlotTakenOver       exit 1   another supervisor runs the slot now
     ├── MissingExtraError       exit 1   an optional dependency that is not installed
     └── DatabaseError           exit 3   a database that cannot be opened, read or written
+        └── DatabaseLocked      exit 3   another program keeps it from being written
 
 A message is one or two sentences: what was given, what was expected, and the next command to type.
 """
@@ -94,3 +95,7 @@ class DatabaseError(HpoError):
     """A database that cannot be opened, read or written."""
 
     exit_code = 3
+
+
+class DatabaseLocked(DatabaseError):
+    """A database that another program kept locked for too long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,10 +66,16 @@ def located(study: Study) -> Study:
     return replace(study, definition=replace(study.definition, folder=str(Path.cwd())))
 
 
-def limited(study: Study, **limits: Any) -> Study:
-    """Return a study with the limits of this run, which are no part of it."""
+def limited(study: Study, **limits: Any) -> tuple[Study, float | None]:
+    """Return a study with the limits of this run, which are no part of it.
+
+    And when the time of this run is over, on the monotonic clock, if it has a `timeout`.
+    """
     given = {name: limit for name, limit in limits.items() if limit is not None}
-    return replace(study, definition=study.definition.searching(**given))
+    definition = study.definition.searching(**given)
+    timeout = definition.search.timeout
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return replace(study, definition=definition), deadline
 
 
 def describe(pool: Pool, definition: Definition, watcher: Watcher) -> Description | None:
@@ -97,7 +104,7 @@ def check_data(pool: Pool, study: Study, watcher: Watcher) -> None:
     if now != then:
         raise StateError(
             f"the data changed since study {study.id} was started: it was {then}, it is {now}. "
-            "Results would not compare. Start a new study: hpo start"
+            "Results would not compare. Start a new study: hpo start DEFINITION"
         )
 
 

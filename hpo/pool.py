@@ -53,16 +53,21 @@ class Worker:
             # -P: the working directory is no place to import from. -u: what the objective prints
             # is seen at once. A process group of its own: Ctrl-C in the terminal is for the
             # supervisor, which decides what becomes of it.
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-u", "-m", "hpo.worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                bufsize=0,  # what was read ahead would not wake `wait`
-                pass_fds=[theirs.fileno()],
-                process_group=0,
-                env={**os.environ, **_ONE_THREAD},
-            )
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", "-u", "-m", "hpo.worker", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    bufsize=0,  # what was read ahead would not wake `wait`
+                    pass_fds=[theirs.fileno()],
+                    process_group=0,
+                    env={**os.environ, **_ONE_THREAD},
+                )
+            except OSError as error:
+                raise ObjectiveError(
+                    f"No worker can be started: {sys.executable}: {error.strerror}"
+                ) from None
         self.connection = ours
         assert self.process.stdout is not None
         self.output = self.process.stdout
@@ -123,6 +128,12 @@ class Worker:
         """
         return self.process.poll() is not None and not self.speaks
 
+    @property
+    def death(self) -> str:
+        """How the process ended: by a signal, or with an exit code."""
+        code = self.process.returncode
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
     def memory(self) -> int:
         """Return the resident memory of the process and of what it has started, in bytes."""
         import psutil
@@ -181,7 +192,7 @@ class Pool:
             worker.output.close()
 
     def describe(
-        self, fixed: Mapping[str, Any], printed: Callable[[None, str], None]
+        self, fixed: Mapping[str, Any], printed: Callable[[None, list[str]], None]
     ) -> Description | None:
         """Wait until a worker has imported the objective, and describe the data.
 
@@ -200,8 +211,7 @@ class Pool:
             for worker, event in self.events(1.0):
                 match event:
                     case list():
-                        for line in event:
-                            printed(None, line)
+                        printed(None, event)
                     case None:
                         deaths += 1
                         if deaths >= self._definition.search.max_attempts:

@@ -177,10 +177,16 @@ def _stored(engine: Engine, study: Study, stage_number: int, number: int) -> tup
             f"{where} did not end by itself ({found.reason}): there is no result to compare with. "
             f"Look with: hpo show {study.id}"
         )
-    if not found.params:
+    if stage.deleted:
         raise StateError(
             f"the Optuna study {stage.optuna_study} was deleted, and with it the parameters of "
-            f"{where}. Look with: hpo db check"
+            f"{where}. Restore a copy made by: hpo db backup"
+        )
+    if not stage.space.contains(found.params):
+        now = f"not of its space ({found.params})" if found.params else "gone"
+        raise StateError(
+            f"{where} cannot be run again: another program changed Optuna's tables, where its "
+            f"parameters are {now}. Look with: hpo db check"
         )
     return found, curve
 
@@ -193,14 +199,14 @@ def _run(study: Study, trial: Trial, watcher: Watcher) -> tuple[Outcome, Curve]:
         launch.check_data(pool, study, watcher)
         pool.workers[0].send({"do": "run", "params": params, "seed": trial.seed})
         while True:
-            for _, event in pool.events(1.0):
+            for worker, event in pool.events(1.0):
                 match event:
                     case list():
-                        for line in event:
-                            watcher.printed(trial.number, line)
+                        watcher.printed(trial.number, event)
                     case None:
                         raise ObjectiveError(
-                            f"the worker died while it ran trial {trial.stage}/{trial.number} again"
+                            f"the worker died ({worker.death}) while it ran trial "
+                            f"{trial.stage}/{trial.number} again"
                         )
                     case {"say": "broken"}:
                         raise ObjectiveError(event["error"])

@@ -158,8 +158,8 @@ def start(
                 budget=used * search.seeds,
                 seeds=search.seeds,
             )
-        this_run = limited(study, timeout=timeout)
-        ended = _run(engine, this_run, stage, pool, watcher)
+        this_run, deadline = limited(study, timeout=timeout)
+        ended = _run(engine, this_run, stage, pool, watcher, deadline)
         stopped = None
         while ended is Ended.FINISHED and stage.number < stages and stopped is None:
             try:
@@ -170,7 +170,7 @@ def start(
             stopped = found.nothing_to_do
             if stopped is None:
                 stage = next_stage.create(engine, found)
-                ended = _run(engine, this_run, stage, pool, watcher)
+                ended = _run(engine, this_run, stage, pool, watcher, deadline)
         _conclude(engine, study, storage, watcher)
         return summarize(engine, study, ended, stopped)
 
@@ -248,9 +248,10 @@ def narrow(
         StateError: The stage is open, or has too few trials.
     """
     with runnable(study, storage) as (engine, found):
-        this_run = limited(
+        this_run, deadline = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
+        _reconciled(engine, found)
         rule = Rule(top, widen)
         decided = next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
         if announce is not None:
@@ -262,7 +263,7 @@ def narrow(
         with Pool(found.definition, worker_count(workers, decided.budget)) as pool:
             check_data(pool, found, watcher)
             stage = next_stage.create(engine, decided)
-            ended = _run(engine, this_run, stage, pool, watcher)
+            ended = _run(engine, this_run, stage, pool, watcher, deadline)
         _conclude(engine, found, storage, watcher)
         return summarize(engine, found, ended)
 
@@ -294,14 +295,11 @@ def resume(
         StateError: The budget would shrink, or the sampler has no more settings.
     """
     with runnable(study, storage) as (engine, found):
-        this_run = limited(
+        this_run, deadline = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
-        with writing(engine) as connection:
-            for stage in studies.study_stages(connection, found):
-                reconcile(connection, stage, found.definition.metric)
-            before = studies.study_stages(connection, found)
-            studies.refuse_deleted([*(stage for stage in before if stage.open), before[-1]])
+        before = _reconciled(engine, found)
+        studies.refuse_deleted([*(stage for stage in before if stage.open), before[-1]])
 
         def open_stages() -> list[Stage]:
             with writing(engine) as connection:
@@ -318,11 +316,19 @@ def resume(
         with Pool(found.definition, worker_count(workers, most)) as pool:
             check_data(pool, found, watcher)
             for stage in open_stages():
-                ended = _run(engine, this_run, stage, pool, watcher)
+                ended = _run(engine, this_run, stage, pool, watcher, deadline)
                 if ended is not Ended.FINISHED:
                     break
         _conclude(engine, found, storage, watcher)
         return summarize(engine, found, ended)
+
+
+def _reconciled(engine: Engine, study: Study) -> list[Stage]:
+    """Return the stages of a study, brought to agreement with their trials in the dashboard."""
+    with writing(engine) as connection:
+        for stage in studies.study_stages(connection, study):
+            reconcile(connection, stage, study.definition.metric)
+        return studies.study_stages(connection, study)
 
 
 def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
@@ -348,10 +354,11 @@ def _run(
     stage: Stage,
     pool: Pool,
     watcher: Watcher,
+    deadline: float | None,
 ) -> Ended:
     with reading(engine) as connection:
         ancestors = studies.lineage(studies.study_stages(connection, study), stage)
-    return Supervisor(engine, study, stage, ancestors, pool, watcher).run()
+    return Supervisor(engine, study, stage, ancestors, pool, watcher).run(deadline)
 
 
 def _conclude(engine: Engine, study: Study, storage: str | None, watcher: Watcher | None) -> None:

@@ -6,6 +6,7 @@ compute. Several supervisors may work on the same stage: the ledger shares the b
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -16,14 +17,13 @@ from types import FrameType
 from typing import Any
 
 from hpo import sampling
-from hpo.errors import DatabaseError, HpoError, ObjectiveError, SlotTakenOver
+from hpo.errors import DatabaseError, DatabaseLocked, HpoError, ObjectiveError, SlotTakenOver
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
 from hpo.store import lease
 from hpo.store.attempt import Claim, Outcome, Step
-from hpo.store.engine import Engine, identity, reading
+from hpo.store.engine import BUSY_TIMEOUT_S, Engine, identity, reading
 from hpo.store.ledger import Ledger
-from hpo.store.studies import find_stage
 from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
 from hpo.trial import Trial, TrialState
@@ -34,6 +34,12 @@ RECORD_EVERY_S = 1.0
 
 POLL_S = 0.2
 """How often signals, limits and other supervisors are looked at."""
+
+HURRY_S = 2.0
+"""Who stops waits so long for another program's lock, not longer."""
+
+FOR_ALL_S = 1.0
+"""A signal for the workers and for us, as a shutdown sends it, reaches us within this time."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -77,22 +83,22 @@ class Supervisor:
         self._ancestors = ancestors
         self._pool = pool
         self._watcher = watcher
-        self._ledger = Ledger(engine, stage, study.definition.metric)
+        self._ledger = Ledger(engine, stage, study.definition.metric, self._patience)
         self._running: dict[Worker, _Running] = {}
         self._signals: list[int] = []
         self._metric_missed = False
         self._stillborn = 0
         self._file = identity(engine)
         self._recorded = self._beaten = time.monotonic()
-        self._stopping = self._waiting = False
+        self._stopping = self._waiting = self._leaving = False
 
-    def run(self) -> Ended:
+    def run(self, deadline: float | None) -> Ended:
         """Run the stage until it is finished, the time is over, or a signal arrives.
 
-        After the definition's `timeout` no trial is begun and the running ones are given back.
+        Args:
+            deadline: When the time is over, on the monotonic clock: no trial is begun then, and
+                the running ones are given back.
         """
-        timeout = self._search.timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
         with reading(self._engine) as connection:
             known = stage_trials(connection, self._stage)
         self._watcher.stage_began(self._study, self._stage, known, len(self._pool.workers))
@@ -104,12 +110,24 @@ class Supervisor:
                     if not self._running and (ended := self._idle()):
                         break
                     for worker, event in self._pool.events(POLL_S):
+                        if self._hurried():
+                            break  # the signal may have been for the workers, too
                         self._handle(worker, event)
+                    if self._hurried():
+                        continue
                     self._enforce_limits()
                     if time.monotonic() - self._recorded > RECORD_EVERY_S:
                         self._beat()
                 return ended
+            except DatabaseLocked as error:
+                if self._hurried() and (ended := self._stop_asked(deadline)):
+                    return ended  # what could not be recorded in time runs again
+                raise DatabaseLocked(
+                    f"{self._engine.url.database} stayed locked for {BUSY_TIMEOUT_S:.0f} s by "
+                    f"another program. Close it, then: hpo resume {self._study.id}"
+                ) from error
             finally:
+                self._leaving = True
                 self._give_back()
                 self._ledger.close()
                 self._watcher.stage_ended()
@@ -141,10 +159,12 @@ class Supervisor:
     def _idle(self) -> Ended | None:
         """Nothing runs here: return why, or None if that may change."""
         self._check_file()
-        if self._finished():
-            return Ended.FINISHED
+        finished = self._ledger.finished()
+        self._watcher.counted(self._ledger.counted())
         if self._signals:
-            return Ended.INTERRUPTED
+            return Ended.INTERRUPTED  # also of a finished stage: no other one shall follow
+        if finished:
+            return Ended.FINISHED
         if not self._waiting and all(worker.ready for worker in self._pool.workers):
             self._waiting = True
             self._watcher.waiting()
@@ -173,10 +193,9 @@ class Supervisor:
         running = self._running.get(worker)
         match event:
             case list():
-                for line in event:
-                    self._watcher.printed(running.claim.slot if running else None, line)
-            case None if self._terminated():
-                pass  # the signal was for the workers too: `_give_back` opens their slots
+                self._watcher.printed(running.claim.slot if running else None, event)
+            case None if self._stopped_with_us(worker):
+                pass
             case None:
                 self._replace(worker, running)
             case {"say": "ready"}:
@@ -232,20 +251,25 @@ class Supervisor:
                 f"{self._study.definition.objective}"
             )
         if running is not None:
-            seconds = time.monotonic() - running.began
             with suppress(SlotTakenOver):
-                if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
-                    self._ledger.release(running.claim)  # stopped from outside, not broken
-                else:
-                    self._lose(running, seconds)
+                self._lose(running, worker.death, time.monotonic() - running.began)
             del self._running[worker]
         self._pool.replace(worker)
 
-    def _lose(self, running: _Running, seconds: float) -> None:
-        again = self._ledger.lose(running.claim, self._search.max_attempts, seconds)
-        self._watcher.trial_lost(running.claim.slot, again)
+    def _stopped_with_us(self, worker: Worker) -> bool:
+        """Whether a worker was ended by a signal that is meant for us, too."""
+        if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
+            deadline = time.monotonic() + FOR_ALL_S
+            while not self._hurried() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        return self._hurried()
+
+    def _lose(self, running: _Running, how: str, seconds: float) -> None:
+        failure = Outcome("failed", None, seconds, reason="lost", error=f"the worker ended: {how}")
+        again = self._ledger.lose(running.claim, self._search.max_attempts, failure)
+        self._watcher.trial_lost(running.claim.slot, how, again)
         if not again:
-            self._tell(running, Outcome("failed", None, seconds, reason="lost"))
+            self._tell(running, failure)
 
     def _enforce_limits(self) -> None:
         """Stop the trials that take too long or too much memory: they count as failed."""
@@ -268,6 +292,7 @@ class Supervisor:
         """Record what was reported, extend the leases, and drop the trials that others took."""
         self._check_file()
         self._recorded = time.monotonic()
+        self._watcher.counted(self._ledger.counted())
         reports = [(running.claim, running.steps) for running in self._running.values()]
         silent = not any(steps for _, steps in reports)
         if silent and self._recorded - self._beaten < lease.LEASE_S / 4:
@@ -297,11 +322,10 @@ class Supervisor:
 
     def _give_back(self) -> None:
         """Open the slots again that are still running."""
-        for running in self._running.values():
-            # One that cannot be given back (the disk is full, the file is gone) must not keep the
-            # others, nor hide why we stop; it is free as soon as this process has ended.
-            with suppress(HpoError):
-                self._ledger.release(running.claim)
+        # What cannot be given back (the disk is full, the file is gone or locked) must not hide
+        # why we stop; it is free as soon as this process has ended.
+        with suppress(HpoError):
+            self._ledger.release([running.claim for running in self._running.values()])
 
     def _check_file(self) -> None:
         """Notice that the database was deleted: SQLite goes on writing to the nameless file."""
@@ -311,12 +335,15 @@ class Supervisor:
                 "What was written to it since is lost."
             )
 
-    def _finished(self) -> bool:
-        with reading(self._engine) as connection:
-            return not find_stage(connection, self._study, self._stage.number).open
-
     def _terminated(self) -> bool:
         return signal.SIGTERM in self._signals or signal.SIGHUP in self._signals
+
+    def _hurried(self) -> bool:
+        """Whether to stop at once."""
+        return self._terminated() or len(self._signals) > 1
+
+    def _patience(self) -> float:
+        return HURRY_S if self._leaving or self._hurried() else math.inf
 
     def _stop_asked(self, deadline: float | None) -> Ended | None:
         """Return why to stop at once, or None; the first Ctrl-C only stops what would begin."""

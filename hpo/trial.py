@@ -42,10 +42,12 @@ class Trial:
         seconds: Duration of the attempt, None while it is open.
         reason: Why it failed ("error", "lost", "timeout", "memory", "diverged"), None if it did
             not.
-        error: Traceback of the objective's exception, None if there was none.
+        error: Traceback of the objective's exception, or how its last worker ended; None if
+            there was neither.
         retried: Why earlier attempts did not count ("lost": the worker died, "cancelled": given
             back, "abandoned": the supervisor died, "expired": it was silent for too long,
-            "copied": its Optuna study was renamed meanwhile).
+            "copied": its Optuna study was renamed meanwhile, "requeued": another program put it
+            back into Optuna's queue).
     """
 
     stage: int

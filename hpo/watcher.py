@@ -22,11 +22,14 @@ class Watcher:
     def trial_ended(self, trial: Trial) -> None:
         """A slot was counted."""
 
-    def trial_lost(self, number: int, again: bool) -> None:
-        """A worker died; whether its trial is run again."""
+    def counted(self, number: int) -> None:
+        """So many slots of the stage are counted by now, whoever ran them."""
 
-    def printed(self, number: int | None, line: str) -> None:
-        """A worker printed a line, while it ran a trial or before."""
+    def trial_lost(self, number: int, how: str, again: bool) -> None:
+        """A worker died, by a signal or with an exit code; whether its trial is run again."""
+
+    def printed(self, number: int | None, lines: Sequence[str]) -> None:
+        """A worker printed lines, while it ran a trial or before."""
 
     def warned(self, sentence: str) -> None:
         """Something is probably not as the user means it."""

@@ -80,6 +80,7 @@ def steps(*scores: float) -> list[Step]:
 
 
 COMPLETE = Outcome("complete", 0.5, 1.25)
+LOST = Outcome("failed", None, 2.5, reason="lost", error="the worker ended: SIGKILL")
 
 
 def take(ledger: Ledger) -> Claim | None:
@@ -137,7 +138,7 @@ def work(path: str, release_every: int) -> None:
     while (claim := take(ledger)) is not None:
         ledger.beat([(claim, steps(0.25))])
         if claim.attempt == 1 and claim.slot % release_every == 0:
-            ledger.release(claim)
+            ledger.release([claim])
             continue
         ledger.finish(claim, Outcome("complete", float(claim.slot), 0.1), [])
         done.append((claim.slot, claim.attempt))

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import databases
-from databases import PARAMS, ledger_of, steps, url_of
+from databases import LOST, PARAMS, ledger_of, steps, url_of
 from processes import Child
 
 from hpo.errors import SlotTakenOver, StateError
@@ -166,18 +166,18 @@ def finish_last(path: Path) -> Callable[[], object]:
 
 def lose(path: Path) -> Callable[[], object]:
     ledger, held = _held(path)
-    return lambda: ledger.lose(held, 3, 1.0)
+    return lambda: ledger.lose(held, 3, LOST)
 
 
 def give_up(path: Path) -> Callable[[], object]:
     ledger, held = _held(path)
-    return lambda: ledger.lose(held, 1, 1.0)
+    return lambda: ledger.lose(held, 1, LOST)
 
 
 def release(path: Path) -> Callable[[], object]:
     ledger, held = _held(path)
     ledger.beat([(held, steps(0.25))])
-    return lambda: ledger.release(held)
+    return lambda: ledger.release([held])
 
 
 def create_study(path: Path) -> Callable[[], object]:
@@ -325,10 +325,10 @@ def leave_marks_of_time(path: str, name: str) -> None:
     ledger = ledger_of(engine, databases.started(engine, 2, name))
     held = databases.take(ledger)
     assert held is not None
-    ledger.lose(held, 3, 1.0)
+    ledger.lose(held, 3, LOST)
     held = databases.take(ledger)
     assert held is not None
-    ledger.release(held)
+    ledger.release([held])
     while databases.run_one(ledger):
         pass
 

@@ -14,6 +14,8 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("hpo_slots", sa.Column("lease", sa.Float(), nullable=True))
+    # Their owners may be of another container, where nobody can see that they are dead.
+    op.execute("UPDATE hpo_slots SET lease = 0 WHERE state = 'running'")
     op.create_table(
         "hpo_retries",
         sa.Column("slot_id", sa.Integer(), nullable=False),

@@ -107,14 +107,16 @@ def backup(file: Path | None, storage: str | None) -> None:
 @options.as_json
 def check(storage: str | None, as_json: bool) -> None:
     """Check that the database is sound and that no result is lost or doubled."""
-    from hpo.cli import screens
-    from hpo.store.check import check as problems
+    from hpo.cli import hints, screens
+    from hpo.store.check import examine
 
-    found = problems(_url(storage))
+    found = examine(_url(storage))
     if as_json:
-        screens.print_json(found)
+        screens.print_json([finding.sentence for finding in found])
     for finding in found if not as_json else ():
-        click.echo(words.printable(finding))
+        click.echo(words.printable(finding.sentence))
+    for remedy in dict.fromkeys(finding.remedy for finding in found):
+        click.echo(words.printable(hints.completed(remedy, storage)), err=True)
     if found:
         raise click.exceptions.Exit(1)
     if not as_json:

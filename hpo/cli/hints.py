@@ -10,7 +10,8 @@ from hpo.errors import DatabaseError
 _ON_A_DATABASE = re.compile(
     # What is quoted, as `repr` does it, is a name and no command, whatever it says.
     r"(?<!\w)(?P<quoted>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
-    r"|\bhpo (?:db [a-z]+|(?:start|narrow|resume|list|show|best|report|plot|dashboard)\b)"
+    r"|(?<!made by: )\bhpo "  # that is none to run now
+    r"(?:db [a-z]+|(?:start|narrow|resume|list|show|best|report|plot|dashboard)\b)"
 )
 
 

@@ -83,15 +83,25 @@ class Terminal(Watcher):
         if trial.reason in told and self._seen[trial.reason] == 1:
             err.print(f"  trial {trial.number} failed: {words.failure(trial)}")
 
-    def trial_lost(self, number: int, again: bool) -> None:
+    def counted(self, number: int) -> None:
+        """Let the bar show what others did, too."""
+        self._seen["counted"] = number
+        self._bar.update(self._task, completed=number)
+
+    def trial_lost(self, number: int, how: str, again: bool) -> None:
         """Say that a worker died."""
         then = "it runs again" if again else "it is given up"
-        err.print(f"  the worker of trial {number} died; {then}")
+        err.print(f"  the worker of trial {number} died ({how}); {then}")
 
-    def printed(self, number: int | None, line: str) -> None:
-        """Pass on what the objective prints."""
-        prefix = "" if number is None else f"trial {number} │ "
-        err.print(f"  {prefix}{words.printed(line)}")
+    def printed(self, number: int | None, lines: Sequence[str]) -> None:
+        """Pass on what the objective prints; there may be very much of it."""
+        prefix = "  " if number is None else f"  trial {number} │ "
+        text = "\n".join(f"{prefix}{words.printed(line)}" for line in lines)
+        if self._live is None:
+            err.file.write(f"{text}\n")  # to lay lines out takes ten times as long
+            err.file.flush()
+        else:
+            err.print(text)
 
     def warned(self, sentence: str) -> None:
         """Say what is probably not as the user means it."""

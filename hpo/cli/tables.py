@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -14,20 +15,27 @@ from hpo.cli.console import err, out, padded
 from hpo.space import Choice
 from hpo.study import Stage
 from hpo.summary import Summary
-from hpo.trial import TrialState
+from hpo.trial import Trial, TrialState
 
 WIDTH = 100
 """Columns of a table where no terminal has a width."""
 
-FAILURES = 3
-"""Failed trials of a stage that are shown one by one."""
+ERRORS = 5
+"""Different errors of a stage that are shown, the most frequent first."""
+
+NAMED = 5
+"""Trials that failed alike and are named."""
+
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+"""In what is said of a failure: trials failed alike if only these differ."""
 
 _RETRIED = {
     "lost": "lost (the worker died)",
     "cancelled": "cancelled",
-    "abandoned": "abandoned (hpo was killed)",
+    "abandoned": "abandoned (hpo ended and could not give them back)",
     "expired": "expired (hpo was stopped for too long)",
     "copied": "copied (its Optuna study was renamed meanwhile)",
+    "requeued": "requeued (another program put them back into Optuna's queue)",
     "unknown": "of an older hpo",
 }
 
@@ -123,8 +131,15 @@ def deleted(summary: Summary) -> None:
 
 
 def retries(summary: Summary) -> None:
-    """Print why attempts did not count and were made again."""
+    """Print why attempts did not count and were made again, and what others decided."""
     for stage in summary.stages:
+        others = [str(trial.number) for trial in summary.of(stage) if trial.reason == "told"]
+        if others:
+            out.print(
+                f"\nstage {stage.number}, ended by a person or another program, which gave their "
+                f"score: trial{'s' * (len(others) > 1)} {', '.join(others)}",
+                soft_wrap=True,
+            )
         reasons = Counter(reason for trial in summary.of(stage) for reason in trial.retried)
         if reasons:
             told = ", ".join(f"{count} {_RETRIED[reason]}" for reason, count in reasons.items())
@@ -149,21 +164,40 @@ def failures(summary: Summary, storage: str | None, *, whole: bool) -> None:
     ]
     for stage in summary.stages:
         here = [trial for trial in failed if trial.stage == stage.number]
-        if not here:
-            continue
-        out.print(f"\nstage {stage.number}, failed trials:")
-        for trial in here[:FAILURES]:
-            out.print(f"  trial {trial.number}: {words.failure(trial)}")
-        if len(here) > FAILURES:
-            out.print(f"  … and {len(here) - FAILURES} more")
-    first = next((trial for trial in failed if trial.error), None)
+        if here:
+            out.print(f"\nstage {stage.number}, {len(here)} of {stage.budget} trials failed:")
+            _alike(here)
+    first = next((trial for trial in failed if trial.reason == "error"), None)
     if first is None or first.error is None:
         return
     if whole:
         out.print(f"\nstage {first.stage}, trial {first.number}:\n{first.error.rstrip()}")
     else:
         command = f"hpo show {summary.study.id} --debug{hints.suffix(storage)}"
-        out.print(f"\nThe whole traceback of the first: {command}", soft_wrap=True)
+        which = f"trial {first.stage}/{first.number}"
+        out.print(f"\nThe whole traceback of {which}: {command}", soft_wrap=True)
+
+
+def _alike(failed: Sequence[Trial]) -> None:
+    """Print trials that failed, a line for those that failed alike, the most frequent first."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in failed:
+        groups.setdefault(_NUMBER.sub("…", words.failure(trial)), []).append(trial)
+    frequent_first = sorted(groups.items(), key=lambda group: -len(group[1]))
+    rare = [kind for kind, alike in frequent_first if alike[0].reason == "error"][ERRORS:]
+    for kind, alike in frequent_first:
+        if kind in rare:
+            continue
+        said = {words.failure(trial) for trial in alike}
+        why = said.pop() if len(said) == 1 else kind
+        numbers = ", ".join(str(trial.number) for trial in alike[:NAMED])
+        if len(alike) == 1:
+            out.print(f"  trial {numbers}: {why}")
+        else:
+            more = ", …" * (len(alike) > NAMED)
+            out.print(f"  {len(alike)} trials ({numbers}{more}): {why}")
+    if rare:
+        out.print(f"  … and {sum(len(groups[kind]) for kind in rare)} with other errors")
 
 
 def _ranges_below(bars: Mapping[str, Sequence[str]], stages: Sequence[str]) -> None:

@@ -40,12 +40,16 @@ def failure(trial: Trial) -> str:
         case "timeout":
             return f"stopped after {trial.seconds or 0:.3g} s, its time limit"
         case "memory":
-            return "stopped: it took more memory than its limit"
+            little = "" if trial.steps else ", right at its start: --trial-memory may be too small"
+            return f"stopped: it took more memory than its limit{little}"
         case "lost":
             times = trial.retried.count("lost") + 1
-            return f"its worker died{f' {times} times' if times > 1 else ''}"
+            how = f" ({trial.error.removeprefix('the worker ended: ')})" if trial.error else ""
+            return f"its worker died{f' {times} times' if times > 1 else ''}{how}"
         case "diverged":
             return "it diverged before it had reported a score"
+        case "told":
+            return "a person ended it, in a dashboard"
     return tracebacks.said(trial.error) if trial.error else trial.reason or "no reason was stored"
 
 

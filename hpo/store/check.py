@@ -7,8 +7,10 @@ supervisor takes it.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
@@ -34,8 +36,34 @@ _AT_ONCE = 1000
 """Trials whose curves are in memory at the same time."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a database.
+
+    Args:
+        sentence: What it is.
+        remedy: What to do, with the command.
+    """
+
+    sentence: str
+    remedy: str
+
+
+class _Mended(str):
+    """What is wrong with a stage, but not for long: `reconcile` sets it right."""
+
+
 def check(url: str) -> list[str]:
     """Return what is wrong with a database, a sentence each; nothing for a sound one.
+
+    Raises:
+        DatabaseError: See `examine`.
+    """
+    return [finding.sentence for finding in examine(url)]
+
+
+def examine(url: str) -> list[Finding]:
+    """Return what is wrong with a database, and what to do.
 
     A database without studies of ours is checked as one of Optuna's.
 
@@ -48,18 +76,25 @@ def check(url: str) -> list[str]:
     if ours:
         migrations.check(engine)
     with reading(engine) as connection:
-        unreadable = list(_of_values(connection, ours))
-        if unreadable:  # what follows would stumble over them
-            return [*_of_sqlite(connection), *unreadable]
-        findings = [*_of_sqlite(connection), *_of_optuna(connection)]
-        if ours:
+        damage = [*_of_sqlite(connection), *(unreadable := [*_of_values(connection, ours)])]
+        if not unreadable:  # what follows would stumble over them
+            damage += _of_optuna(connection)
+        findings = [Finding(sentence, _restore("The database")) for sentence in damage]
+        if ours and not unreadable:
             findings += _of_marks(connection)
             for study in all_studies(connection):
                 for stage in study_stages(connection, study):
+                    found = list(_of_stage(connection, stage, study.definition.metric))
+                    mended = not damage and all(isinstance(each, _Mended) for each in found)
+                    mend = f"To mend study {study.id}: hpo resume {study.id}"
+                    remedy = mend if mended else _restore(f"Study {study.id}")
                     where = f"study {study.id}, stage {stage.number}"
-                    found = _of_stage(connection, stage, study.definition.metric)
-                    findings += [f"{where}: {sentence}" for sentence in found]
+                    findings += [Finding(f"{where}: {each}", remedy) for each in found]
     return findings
+
+
+def _restore(what: str) -> str:
+    return f"{what} cannot be mended. Restore a copy made by: hpo db backup"
 
 
 def _of_sqlite(connection: Connection) -> Iterator[str]:
@@ -108,7 +143,7 @@ def _of_optuna(connection: Connection) -> Iterator[str]:
         yield f"{where}: trial {row.number} is COMPLETE and has no value"
 
 
-def _of_marks(connection: Connection) -> Iterator[str]:
+def _of_marks(connection: Connection) -> Iterator[Finding]:
     """Compare the marks that Optuna studies carry with our stages."""
     known = {trial_rows.encoded(uuid) for uuid in connection.scalars(select(stages.c.uuid))}
     marks: dict[str, list[str]] = {}
@@ -121,11 +156,16 @@ def _of_marks(connection: Connection) -> Iterator[str]:
         marks.setdefault(mark, []).append(name)
     for mark, names in marks.items():
         if mark not in known:
-            yield f"Optuna study {names[0]} says that it is a stage, but there is no such stage"
+            yield Finding(
+                f"Optuna study {names[0]} says that it is a stage, but there is no such stage",
+                _restore("The database"),
+            )
         elif len(names) > 1:
-            yield (
+            yield Finding(
                 f"the Optuna studies {' and '.join(names)} are the same stage: one was copied. "
-                "The last counts, delete the other"
+                "The last counts, delete the other",
+                f"To delete {names[0]}: optuna delete-study --storage "
+                f"{shlex.quote(str(connection.engine.url))} --study-name {shlex.quote(names[0])}",
             )
 
 
@@ -142,7 +182,8 @@ def _of_stage(connection: Connection, stage: Stage, metric: str) -> Iterator[str
     uncounted = sum(row.state in ("open", "running") for row in ledger.values())
     if stage.open != (uncounted > 0):
         marked = "open" if stage.open else "finished"
-        yield f"is marked as {marked} with {uncounted} uncounted slots"
+        said = f"is marked as {marked} with {uncounted} uncounted slots"
+        yield _Mended(said) if stage.open else said
     yield from _of_attempts(connection, stage, ledger)
     study_id = optuna_study_of(connection, stage)
     if study_id is None:
@@ -160,8 +201,9 @@ def _of_stage(connection: Connection, stage: Stage, metric: str) -> Iterator[str
         slot = ledger.get(number)
         if slot is None or slot.attempt == 0:
             yield f"trial {number} belongs to no slot"
-        elif row.state != _TRIAL_STATE.get(slot.state, "RUNNING"):
-            yield f"trial {number} is {row.state}, its slot {slot.state}"
+        elif row.state != (of_slot := _TRIAL_STATE.get(slot.state, "RUNNING")):
+            said = f"trial {number} is {row.state}, its slot {slot.state}"
+            yield _Mended(said) if "RUNNING" in (row.state, of_slot) else said
     begun = [slot for slot in ledger.values() if slot.attempt > 0]
     for first in range(0, len(begun), _AT_ONCE):
         some = begun[first : first + _AT_ONCE]
@@ -184,7 +226,7 @@ def _of_content(
         number = slot.slot
         trial_id = trial_ids.get(number)
         if trial_id is None:
-            yield f"slot {number} is {slot.state} and has no trial"
+            yield _Mended(f"slot {number} is {slot.state} and has no trial")
             continue
         drawn = params.get(trial_id, {})
         undrawn = not drawn and _may_be_undrawn(slot)
@@ -198,10 +240,10 @@ def _of_content(
 def _may_be_undrawn(slot: Any) -> bool:
     """Return whether a slot may be without seed and parameters, although it was begun before.
 
-    One that `reconcile` opened again may, and one that runs without a lease: revision 0001 had
-    none, and a kill between the two transactions of its claim left that.
+    One that `reconcile` opened again may, and one that ran under revision 0001, where a kill
+    between the two transactions of its claim left that; its lease is over since ever.
     """
-    return slot.state == "open" or (slot.state == "running" and slot.lease is None)
+    return bool(slot.state == "open" or (slot.state == "running" and slot.lease == 0))
 
 
 def _of_attempts(connection: Connection, stage: Stage, ledger: dict[int, Any]) -> Iterator[str]:

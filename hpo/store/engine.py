@@ -12,11 +12,12 @@ Three settings matter, and each has a failure behind it:
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -25,8 +26,15 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from hpo.errors import DatabaseError
-from hpo.store.sqlite_file import DriverConnection, Mode, connect, look, not_writable, waiting
+from hpo.errors import DatabaseError, DatabaseLocked
+from hpo.store.sqlite_file import (
+    DriverConnection,
+    Mode,
+    connect,
+    look,
+    not_writable,
+    waiting,
+)
 
 __all__ = [
     "BUSY_TIMEOUT_S",
@@ -35,23 +43,34 @@ __all__ = [
     "Durability",
     "Engine",
     "Mode",
+    "Patience",
     "database_path",
     "explain",
     "identity",
     "open_engine",
     "opened",
     "reading",
+    "unlimited",
     "writing",
 ]
 
 DEFAULT_URL = "sqlite:///hpo.db"
 BUSY_TIMEOUT_S = 60.0
+"""How long to wait for another program's lock."""
+
+Patience = Callable[[], float]
+"""Tells, again and again, after how many seconds of waiting to give up before that."""
+
 CREATION_S = 2.0
 
 Durability = Literal["normal", "full"]
 """What a commit survives: the death of any process, or a power cut too."""
 
 _READING = "hpo_reading"
+_PATIENCE = "hpo_patience"
+
+_DEAF_S = 0.1
+"""SQLite waits in its own code, where Python hears no signal: not longer than this at a time."""
 
 
 def database_path(url: str) -> Path:
@@ -151,6 +170,7 @@ def _check_file(path: Path, mode: Mode) -> None:
     """Refuse what cannot be a database, before anything is opened."""
     found = look(path)
     if found is None:
+        _refuse_orphans(path)
         if mode != "create":
             raise DatabaseError(
                 f"There is no database {path}. A study makes one: hpo start   "
@@ -171,9 +191,26 @@ def _check_file(path: Path, mode: Mode) -> None:
             f"{path} is a pipe or a device, not a database file. Name a file: --storage sqlite:///hpo.db"
         )
     elif _is_empty(path) and not (mode == "create" and _gets_content(path)):
+        beside = waiting(path)  # a new file of that name would be refused beside it
+        log = f" and {beside}" if beside else ""
         raise DatabaseError(
             f"{path} is empty ({found.st_size} bytes), not a database. Nothing was changed. "
-            "Restore a copy made by: hpo db backup   or remove the file"
+            f"Restore a copy made by: hpo db backup   or remove the file{log}"
+        )
+
+
+def _refuse_orphans(path: Path) -> None:
+    """Refuse a database that is gone while its newest changes still lie there.
+
+    SQLite would remove them when it makes a new file of that name.
+    """
+    beside = waiting(path.resolve())
+    if beside is not None and look(path) is None:  # it was not made by another process meanwhile
+        raise DatabaseError(
+            f"There is no database {path}, but {beside.name} beside it holds the newest changes of "
+            f"one. Nothing was changed. Put that same {path.name} back; or, before you begin anew "
+            "or restore a copy, move the other away: "
+            f"mv {shlex.quote(str(beside))} {shlex.quote(f'{beside}.old')}"
         )
 
 
@@ -192,9 +229,35 @@ def _gets_content(path: Path) -> bool:
 
 
 def _begin(connection: Connection) -> None:
-    reading = connection.get_execution_options().get(_READING, False)
+    options = connection.get_execution_options()
     # On the driver's connection: through SQLAlchemy's it costs as much as a query.
-    _driver(connection).execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+    if options.get(_READING):
+        _driver(connection).execute("BEGIN")
+    else:
+        _take_lock(_driver(connection), options.get(_PATIENCE, unlimited))
+
+
+def unlimited() -> float:
+    """Give up after `BUSY_TIMEOUT_S` only."""
+    return math.inf
+
+
+def _take_lock(driver: DriverConnection, patience: Patience) -> None:
+    began = time.monotonic()
+    driver.execute(f"PRAGMA busy_timeout = {_DEAF_S * 1000:.0f}")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                waited = time.monotonic() - began
+                if not locked or waited > min(BUSY_TIMEOUT_S, patience()):
+                    raise
+            else:
+                return
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
 
 
 def _driver(connection: Connection) -> DriverConnection:
@@ -210,10 +273,12 @@ def identity(engine: Engine) -> tuple[int, int]:
     path = database_path(str(engine.url))
     found = look(path)
     if found is None:
+        beside = waiting(path)
+        log = f": {beside.name} beside it holds the newest results" if beside else ""
+        rest = f"remove {beside.name} and " if beside else ""
         raise DatabaseError(
             f"{path} was removed or moved while it was in use. If it was moved, move it back "
-            f"before anything else: {path.name}-wal beside it holds the newest results. "
-            "Otherwise restore a copy made by: hpo db backup"
+            f"before anything else{log}. Otherwise {rest}restore a copy made by: hpo db backup"
         )
     return found.st_dev, found.st_ino
 
@@ -235,7 +300,7 @@ def reading(source: Engine | Connection) -> Iterator[Connection]:
             connection.invalidate()
         driver = _driver(connection)  # another one then
         try:
-            with connection.begin():
+            with _ended(driver), connection.begin():
                 yield connection
         finally:
             if driver.outdated:  # explains whatever was found
@@ -246,17 +311,31 @@ def reading(source: Engine | Connection) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(source: Engine | Connection) -> Iterator[Connection]:
+def writing(source: Engine | Connection, patience: Patience = unlimited) -> Iterator[Connection]:
     """Open a write transaction: holds SQLite's write lock from its first statement.
 
     Args:
         source: An engine, or a connection that is not used for reading.
+        patience: Tells how long to wait for the lock.
 
     Raises:
-        DatabaseError: The file cannot be written, or stayed locked for `BUSY_TIMEOUT_S`.
+        DatabaseError: The file cannot be written.
+        DatabaseLocked: It stayed locked for longer than that.
     """
-    with _explained(source.engine), _connected(source) as connection, connection.begin():
-        yield connection
+    with _explained(source.engine), _connected(source) as connection:
+        connection.execution_options(**{_PATIENCE: patience})
+        with _ended(_driver(connection)), connection.begin():
+            yield connection
+
+
+@contextmanager
+def _ended(driver: DriverConnection) -> Iterator[None]:
+    """End a transaction that SQLAlchemy does not know of: Ctrl-C came right after its BEGIN."""
+    try:
+        yield
+    finally:
+        if driver.in_transaction:
+            driver.rollback()
 
 
 def _connected(source: Engine | Connection) -> AbstractContextManager[Connection]:
@@ -272,10 +351,16 @@ def _explained(engine: Engine) -> Iterator[None]:
         cause: Any = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise  # A broken rule of ours, not a broken file.
-        raise DatabaseError(explain(engine, cause)) from error
+        kind = DatabaseLocked if _is_lock(cause) else DatabaseError
+        raise kind(explain(engine, cause)) from error
     # The last two are of damaged text; SQLite's own messages quote it, too.
     except (SQLAlchemyError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DatabaseError(explain(engine, error)) from error
+
+
+def _is_lock(error: sqlite3.Error) -> bool:
+    locks = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in locks
 
 
 def explain(engine: Engine, error: Exception) -> str:
@@ -311,12 +396,14 @@ def explain(engine: Engine, error: Exception) -> str:
             )
         case sqlite3.SQLITE_FULL:
             return (
-                f"The disk is full: {path} could not grow. Free some space, then: hpo resume STUDY"
+                f"The disk is full: {path} could not grow. Free some space, then resume the study, "
+                "whose id is in: hpo list"
             )
         case sqlite3.SQLITE_IOERR:
             return (
                 f"The disk failed while {path} was used ({reason}): it may be over a quota, or "
-                "broken. Mend that, look with hpo db check, then: hpo resume STUDY"
+                "broken. Mend that, then look with: hpo db check   and resume the study, whose id "
+                "is in: hpo list"
             )
         case sqlite3.SQLITE_ERROR if "no such table" in reason or "no such column" in reason:
             return f"{path} is not a database of hpo ({reason}). Look with: hpo db status"

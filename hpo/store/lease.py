@@ -21,13 +21,13 @@ def ends() -> float:
     return time.monotonic() + LEASE_S
 
 
-def forfeited(name: str, lease: float | None) -> str | None:
+def forfeited(name: str, lease: float) -> str | None:
     """Return why a slot is its owner's no more: "abandoned", "expired", or None while it is.
 
     Args:
         name: The owner of the slot.
-        lease: When its lease ends; None in a database from before there were leases.
+        lease: When its lease ends.
     """
     if not owner.alive(name):
         return "abandoned"
-    return "expired" if lease is not None and time.monotonic() > lease else None
+    return "expired" if time.monotonic() > lease else None

@@ -15,7 +15,7 @@ The reason of an attempt that did not count stays in `hpo_retries`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,10 +25,10 @@ from hpo import tracebacks
 from hpo.errors import SlotTakenOver, StateError
 from hpo.store import curve_metrics, distributions, lease, owner, studies, trial_rows
 from hpo.store.attempt import Claim, Opening, Outcome, Step
-from hpo.store.engine import reading, writing
+from hpo.store.engine import Patience, reading, unlimited, writing
 from hpo.store.optuna_tables import trials
 from hpo.store.reconcile import reconcile
-from hpo.store.tables import curves, retries, slots
+from hpo.store.tables import curves, retries, slots, stages
 from hpo.store.trials import read_params
 from hpo.study import Stage
 
@@ -46,12 +46,20 @@ class Ledger:
         engine: The database, open for writing.
         stage: The stage.
         metric: Name of the metric that Optuna's tools show as the learning curve.
+        patience: Tells how long to wait while another program has the database locked.
     """
 
-    def __init__(self, engine: Engine, stage: Stage, metric: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        stage: Stage,
+        metric: str,
+        patience: Patience = unlimited,
+    ) -> None:
         self._engine = engine
         self._stage = stage
         self._metric = metric
+        self._patience = patience
         self._owner = owner.new()
         self._study_id: int | None = None
 
@@ -136,7 +144,7 @@ class Ledger:
 
         The dashboard's "rename" gives a study another id, also while it runs.
         """
-        with writing(self._engine) as connection:
+        with writing(self._engine, self._patience) as connection:
             study_id = studies.optuna_study_of(connection, self._stage)
             if study_id != self._study_id:
                 reconcile(connection, self._stage, self._metric)
@@ -178,7 +186,7 @@ class Ledger:
             raise StateError(
                 f"The Optuna study {self._stage.optuna_study} has trials that hpo did not "
                 f"make: the next number is {number} instead of {slot}. This stage cannot be "
-                "finished; start a new study: hpo start"
+                "finished; start a new study: hpo start DEFINITION"
             )
         return trial_id
 
@@ -187,7 +195,7 @@ class Ledger:
         if study_id is None:
             raise StateError(
                 f"The Optuna study {self._stage.optuna_study} of this stage was deleted. "
-                "Start a new study: hpo start"
+                "Start a new study: hpo start DEFINITION"
             )
         return study_id
 
@@ -218,6 +226,23 @@ class Ledger:
             )
         return found
 
+    def counted(self) -> int:
+        """Return how many slots of the stage are counted, whoever ran them."""
+        counted = select(func.count()).where(
+            slots.c.stage_id == self._stage.id, slots.c.state.not_in(["open", "running"])
+        )
+        with reading(self._engine) as connection:
+            return connection.scalar(counted) or 0
+
+    def finished(self) -> bool:
+        """Return whether all slots are counted, and Optuna's trials agree with them."""
+        closed = select(stages.c.finished_at).where(stages.c.id == self._stage.id)
+        with reading(self._engine) as connection:
+            if connection.scalar(closed) is None:
+                return False
+        with self._writing() as connection:
+            return connection.scalar(closed) is not None
+
     def beat(self, reports: Iterable[tuple[Claim, Sequence[Step]]]) -> list[Claim]:
         """Extend the leases of running slots, and record what was reported since the last time.
 
@@ -245,19 +270,23 @@ class Ledger:
         with self._writing() as connection:
             counted = self._finish(connection, claim, outcome, steps)
         if not counted:
-            raise SlotTakenOver(
-                f"Trial {claim.slot} of {self._stage.optuna_study} was ended by another program"
-            )
+            raise self._told(claim)
 
-    def lose(self, claim: Claim, max_attempts: int, seconds: float) -> bool:
+    def lose(self, claim: Claim, max_attempts: int, failure: Outcome) -> bool:
         """Record that the worker of an attempt died under a living supervisor.
+
+        Args:
+            claim: The attempt.
+            max_attempts: How many of a slot's attempts may be lost.
+            failure: How the slot ends if this was the last.
 
         Returns:
             Whether the slot is open again; otherwise it has failed with the reason "lost".
 
         Raises:
-            SlotTakenOver: The slot is another supervisor's now.
+            SlotTakenOver: The slot is another supervisor's now, or was counted as a person said.
         """
+        counted = True
         with self._writing() as connection:
             lost_before = connection.scalar(
                 select(func.count())
@@ -268,17 +297,17 @@ class Ledger:
             if again:
                 self._open(connection, claim, "lost")
             else:
-                self._finish(connection, claim, Outcome("failed", None, seconds, reason="lost"), [])
-            return again
+                counted = self._finish(connection, claim, failure, [])
+        if not counted:
+            raise self._told(claim)
+        return again
 
-    def release(self, claim: Claim) -> None:
-        """Give a slot back that will not be finished by this supervisor.
-
-        Raises:
-            SlotTakenOver: The slot is another supervisor's now.
-        """
-        with writing(self._engine) as connection:
-            self._open(connection, claim, "cancelled")
+    def release(self, claims: Iterable[Claim]) -> None:
+        """Give slots back that this supervisor will not finish, but for those that others took."""
+        with writing(self._engine, self._patience) as connection:
+            for claim in claims:
+                with suppress(SlotTakenOver):
+                    self._open(connection, claim, "cancelled")
 
     def _open(self, connection: Connection, claim: Claim, reason: str) -> None:
         self._fence(connection, claim, state="open", owner=None, lease=None)
@@ -316,6 +345,11 @@ class Ledger:
         trial_rows.set_user_attrs(connection, trial_id, attributes)
         studies.close_if_counted(connection, self._stage)
         return True
+
+    def _told(self, claim: Claim) -> SlotTakenOver:
+        return SlotTakenOver(
+            f"Trial {claim.slot} of {self._stage.optuna_study} was ended by another program"
+        )
 
     def _fence(self, connection: Connection, claim: Claim, **changes: Any) -> None:
         """Change the slot's row, if this process still holds it."""

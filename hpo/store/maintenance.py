@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, func, inspect, select
 from hpo.errors import DatabaseError
 from hpo.store import migrations, optuna_tables
 from hpo.store.engine import database_path, open_engine, reading
-from hpo.store.sqlite_file import look
+from hpo.store.sqlite_file import look, waiting
 from hpo.store.studies import all_studies
 from hpo.store.tables import slots
 
@@ -93,9 +94,14 @@ def backup(url: str, target: Path | None) -> Path:
     now = datetime.now(UTC)
     target = target or source.with_name(f"{source.stem}-{now:%Y%m%d-%H%M%S}.db")
     if look(target) is not None:
-        raise DatabaseError(f"{target} exists already. Name another file.")
+        raise DatabaseError(_taken(target))
     if not target.parent.is_dir():
         raise DatabaseError(f"There is no folder {target.parent}.")
+    if (beside := waiting(target.resolve())) is not None:
+        raise DatabaseError(
+            f"{beside} holds changes of another database {target.name}, which would be taken into "
+            "the copy. Name another file."
+        )
     try:
         # Half a copy, as a kill leaves it, must not be taken for a whole one.
         with TemporaryDirectory(".part", "hpo-backup-", target.parent) as folder:
@@ -105,13 +111,36 @@ def backup(url: str, target: Path | None) -> Path:
                 raw = connection.connection.driver_connection
                 assert isinstance(raw, sqlite3.Connection)
                 _copy(raw, part)
-            part.rename(target)
+            _name(part, target)
+    except FileExistsError:  # since we looked
+        raise DatabaseError(_taken(target)) from None
     except OSError as error:  # of the target: `reading` explains those of the database
         raise DatabaseError(
             f"{target} cannot be written: {error.strerror}. Nothing is left of it; "
             "name a file elsewhere: hpo db backup FILE"
         ) from None
     return target
+
+
+def _taken(target: Path) -> str:
+    return f"{target} exists already. Name another file."
+
+
+def _name(part: Path, target: Path) -> None:
+    """Give a file its name, unless another file has it.
+
+    Raises:
+        OSError: One has it, or the name cannot be given.
+    """
+    try:
+        os.link(part, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        # FAT and some network folders have no links. A kill here leaves an empty file, which is
+        # taken for no database.
+        target.touch(exist_ok=False)
+        part.replace(target)
 
 
 def _copy(source: sqlite3.Connection, part: Path) -> None:

@@ -18,6 +18,9 @@ from hpo.store.engine import reading, writing
 HEAD = "0003"
 VERSION_TABLE = "hpo_alembic_version"
 
+_OPTUNAS = {"studies", "alembic_version"}
+"""Tables by which a database of Optuna's is told from another program's."""
+
 _versions = Table(
     VERSION_TABLE,
     MetaData(naming_convention={"pk": "%(table_name)s_pkc"}),
@@ -47,12 +50,8 @@ def prepare(engine: Engine) -> None:
             return
         if not names:
             optuna_tables.create_and_stamp(connection)
-        elif not {"studies", "alembic_version"} <= names:
-            raise DatabaseError(
-                f"{engine.url.database} is a database of another program "
-                f"(it has {', '.join(sorted(names)[:3])}). Nothing was changed. "
-                "Name another file with --storage"
-            )
+        elif not names >= _OPTUNAS:
+            raise DatabaseError(_of_another(engine, names))
         else:
             optuna_tables.check_head(connection)
         tables.metadata.create_all(connection)
@@ -68,6 +67,12 @@ def check(engine: Engine) -> None:
     """
     with reading(engine) as connection:
         current = revision(connection)
+        if current is None:
+            names = set(inspect(connection).get_table_names())
+            if names and not names >= _OPTUNAS:
+                raise DatabaseError(_of_another(engine, names))
+            if names:  # of another schema, `hpo start` is no way out
+                optuna_tables.check_head(connection)
         if current != HEAD:
             raise DatabaseError(_mismatch(engine, current))
         optuna_tables.check_head(connection)
@@ -115,6 +120,14 @@ def script_location() -> Path:
     package = Path(hpo.__file__).parent
     installed = package / "_alembic"
     return installed if (installed / "env.py").exists() else package.parent / "alembic"
+
+
+def _of_another(engine: Engine, names: set[str]) -> str:
+    return (
+        f"{engine.url.database} is a database of another program "
+        f"(it has {', '.join(sorted(names)[:3])}). Nothing was changed. "
+        "Name another file with --storage"
+    )
 
 
 def _mismatch(engine: Engine, current: str | None) -> str:

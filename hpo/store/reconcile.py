@@ -6,7 +6,8 @@ of a trial stand in Optuna's tables only, so its slot is opened again: with the 
 seed it comes to the same result.
 
 It also lets a person end a trial that is not finished ("tell"), which cannot be undone: the slot is
-counted as they said.
+counted as they said. And Optuna lets any program put a running trial back into its queue, for which
+there is nobody to take it out again but us.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from hpo.study import Stage
 
 COPIED = "copied"
 """Why an attempt did not count whose result is not in the copy, in `hpo_retries`."""
+
+REQUEUED = "requeued"
+"""Why an attempt did not count whose trial another program put back into Optuna's queue."""
 
 TOLD = "told"
 """Why a slot has its state that a person has ended, in `hpo_slots`."""
@@ -61,17 +65,21 @@ def reconcile(connection: Connection, stage: Stage, metric: str) -> None:
         if trial is None:
             trial_rows.append_trial(connection, study_id, started=datetime.now(UTC))
             if row.state != "open":
-                _open(connection, row)
+                _open(connection, row, COPIED)
+        elif trial.state == "WAITING":
+            trial_rows.start_trial(connection, trial.trial_id, datetime.now(UTC))
+            if row.state != "open":
+                _open(connection, row, REQUEUED)
         elif trial.state == "RUNNING" and row.state == "running":
             _show_curve(connection, row, trial.trial_id, metric)
         elif trial.state == "RUNNING" and row.state != "open":
-            _open(connection, row)
+            _open(connection, row, COPIED)
         elif trial.state in _SLOT_STATE and row.state in ("open", "running"):
             _count(connection, row, trial)
     close_if_counted(connection, stage)
 
 
-def _open(connection: Connection, row: Any) -> None:
+def _open(connection: Connection, row: Any, reason: str) -> None:
     nothing = dict.fromkeys(("owner", "lease", "seconds", "diverged_at", "reason", "error"))
     connection.execute(update(slots).where(slots.c.id == row.id).values(state="open", **nothing))
     connection.execute(update(stages).where(stages.c.id == row.stage_id).values(finished_at=None))
@@ -79,7 +87,7 @@ def _open(connection: Connection, row: Any) -> None:
         retries.insert().values(
             slot_id=row.id,
             attempt=row.attempt,
-            reason=COPIED,
+            reason=reason,
             owner=row.owner,
             ended_at=datetime.now(UTC),
         )

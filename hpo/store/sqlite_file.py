@@ -19,6 +19,9 @@ from hpo.store.optuna_tables import HEAD
 
 Mode = Literal["read", "write", "create"]
 
+# Nobody but SQLite opens the file here: to close it again, anywhere in the process, drops SQLite's
+# own locks on it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+
 _SQLITE_MODE = {"read": "ro", "write": "rw", "create": "rwc"}
 
 

@@ -17,7 +17,7 @@ from hpo.space import Space
 from hpo.space_parsing import parse_space
 from hpo.store import trial_rows
 from hpo.store.optuna_tables import studies as optuna_studies
-from hpo.store.optuna_tables import study_system_attributes, study_user_attributes
+from hpo.store.optuna_tables import study_system_attributes, study_user_attributes, trials
 from hpo.store.tables import slots, stages, studies
 from hpo.study import Stage, Study
 
@@ -142,6 +142,14 @@ def raise_budget(connection: Connection, study: Study, stage: Stage, budget: int
         raise StateError(
             f"stage {stage.number} has a budget of {stage.budget} trials, which can only grow"
         )
+    study_id = optuna_study_of(connection, stage)
+    theirs = select(func.count()).where(trials.c.study_id == study_id)
+    if budget > stage.budget and (connection.scalar(theirs) or 0) > stage.budget:
+        raise StateError(
+            f"The Optuna study {stage.optuna_study} has trials that hpo did not make, behind the "
+            f"{stage.budget} of stage {stage.number}: it cannot grow. Go on with: "
+            f"hpo narrow {study.id}"
+        )
     _add_slots(connection, stage.id, range(stage.budget, budget))
     changes: dict[str, Any] = {"budget": budget}
     if budget > stage.budget:
@@ -184,7 +192,7 @@ def refuse_deleted(stages_: Iterable[Stage]) -> None:
         if stage.deleted:
             raise StateError(
                 f"The Optuna study {stage.optuna_study} of stage {stage.number} was deleted, and "
-                "with it parameters and scores. Start a new study: hpo start"
+                "with it parameters and scores. Start a new study: hpo start DEFINITION"
             )
 
 

@@ -106,7 +106,7 @@ slots = Table(
     C("diverged_at", Integer),
     C("seconds", Float),
     C("reason", String(16)),  # error | lost | timeout | memory | diverged | told
-    C("error", Text),  # traceback of the objective's exception
+    C("error", Text),  # traceback of the objective's exception, or how its last worker ended
     C("lease", Float),  # the owner's hold on the slot ends then, see `hpo/store/lease.py`
     UniqueConstraint("stage_id", "slot"),
     # The lowest open slot of a stage is found without reading the finished ones.

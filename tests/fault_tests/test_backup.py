@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -151,12 +152,14 @@ def test_a_copy_of_a_copy(path: Path, tmp_path: Path) -> None:
         ("folder", "folder exists already. Name another file."),
         ("none/copy.db", "There is no folder "),
         ("x" * 256, "File name too long"),
+        ("gone.db", "gone.db-wal holds changes of another database gone.db"),
     ],
 )
 def test_a_target_that_cannot_be_one(target: str, sentence: str, path: Path) -> None:
     path.with_name("precious").write_text("words")
     path.with_name("link").symlink_to(path)
     path.with_name("folder").mkdir()
+    path.with_name("gone.db-wal").write_text("changes")
     before, files = dump(path), beside(path)
     result = run("db", "backup", path.parent / target, "--storage", url_of(path))
     assert result.exit_code == 3
@@ -256,3 +259,56 @@ def test_folders_that_are_not_ours(path: Path, shared_folder: Path) -> None:
         assert process.answer().startswith(f"{theirs / 'copy.db'} cannot be written: Permission")
     assert os.listdir(theirs) == ["hpo.db"]
     assert os.listdir(ours) == ["copy.db"]
+
+
+# A file of the same name that appears meanwhile
+
+
+LATE = """
+import sys
+from pathlib import Path
+from hpo.errors import DatabaseError
+from hpo.store import maintenance
+
+source, target = sys.argv[1:]
+
+def appear(event, arguments):
+    if event == "sqlite3.connect" and str(arguments[0]).endswith("part"):
+        Path(target).write_text("words")
+
+sys.addaudithook(appear)
+try:
+    maintenance.backup(source, Path(target))
+except DatabaseError as error:
+    print(error)
+"""
+"""The target is made by another while the copy is written."""
+
+WITHOUT_LINKS = """
+import errno, os
+
+def link(*_):
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # as FAT does
+
+os.link = link
+"""
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_kept(links: bool, path: Path) -> None:
+    target = path.with_name("copy.db")
+    script = LATE if links else WITHOUT_LINKS + LATE
+    with start_python(script, url_of(path), str(target)) as process:
+        assert process.answer() == f"{target} exists already. Name another file.\n"
+    assert target.read_text() == "words"
+    assert not list(path.parent.glob("*.part"))
+
+
+def test_a_copy_where_there_are_no_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    copy = maintenance.backup(url_of(path), path.with_name("copy.db"))
+    assert dump(copy) == dump(path)
+    assert problems(copy) == []

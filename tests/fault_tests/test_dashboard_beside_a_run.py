@@ -197,6 +197,7 @@ def test_a_study_that_is_renamed_while_it_runs_loses_nothing(
     if ends:
         lost = f"stage 1: slot {budget - 1} is complete and has no trial"
         assert any(found.endswith(lost) for found in findings(name))
+        assert "stage 1 is open: " in run("narrow", name).stderr
         done("resume", name, "--workers", 2)
     assert counted(name) == budget
     assert findings(name) == []
@@ -281,6 +282,26 @@ def test_what_a_person_writes_beside_a_running_trial_is_kept(
     assert findings("noted") == []
 
 
+def test_a_running_trial_that_a_person_ends_is_counted_as_they_said(
+    path: Path, home: Path, stock: Server
+) -> None:
+    with patient(home, "told") as study:
+        first, second = (trial["trial_id"] for trial in stock.trials("told/1")[:2])
+        said = ("Complete", [0.125]), ("Fail", None)
+        for trial, (state, values) in zip((first, second), said, strict=True):
+            answer = stock.ask("POST", f"/api/trials/{trial}/tell", state=state, values=values)
+            assert answer.status == 204
+        (home / "of-told/go").touch()
+        study.answer()
+    assert slots("told", "state, reason") == [
+        ("complete", "told"), ("failed", "told"), ("complete", None), ("complete", None),
+    ]  # fmt: skip
+    assert trials("told")[0].value == 0.125
+    said = "ended by a person or another program, which gave their score: trials 0, 1\n"
+    assert said in done("show", "told").stdout
+    assert findings("told") == []
+
+
 # Delete
 
 
@@ -335,7 +356,8 @@ def test_a_study_that_is_deleted_while_it_runs_stops(path: Path, home: Path, sto
         errors = study.communicate(timeout=60)[1]
     assert study.returncode == 1
     assert errors.splitlines()[-1] == (
-        "Error: The Optuna study stopped/1 of this stage was deleted. Start a new study: hpo start"
+        "Error: The Optuna study stopped/1 of this stage was deleted. "
+        "Start a new study: hpo start DEFINITION"
     )
     assert slots("stopped") == [(0, "open", 1), (1, "open", 1), (2, "open", 0), (3, "open", 0)]
     look_at_what_is_left("stopped")

@@ -6,8 +6,10 @@ import hashlib
 import os
 import random
 import re
+import shlex
 import shutil
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -17,7 +19,7 @@ import databases
 import pytest
 from click.testing import Result
 from commands import run
-from databases import sql, url_of
+from databases import LOST, sql, url_of
 from objectives.files import place
 from processes import start_python
 
@@ -28,7 +30,7 @@ PAGE = 4096
 BURST = 64
 NEXT_COMMAND = re.compile(
     r"\bhpo (start|resume|list|db (status|check|backup|upgrade))\b"
-    r"|\b(pip install|optuna storage upgrade|mkdir) |--storage\b"
+    r"|\b(pip install|optuna storage upgrade|mkdir|mv) |--storage\b"
 )
 
 READS = {
@@ -57,7 +59,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     scores = random.Random(0)
     while (claim := databases.take(ledger)) is not None:
         if claim.slot % 7 == 3 and claim.attempt == 1:
-            ledger.lose(claim, 3, 1.0)
+            ledger.lose(claim, 3, LOST)
             continue
         outcome = Outcome("complete", scores.random(), scores.random())
         if claim.slot % 9 == 5:
@@ -351,6 +353,26 @@ def test_without_its_log_a_database_is_an_earlier_one(path: Path, killed: Path) 
         pass
     assert counted(path) == 10
     assert databases.problems(path) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_log_whose_database_is_gone_is_kept(command: str, path: Path, killed: Path) -> None:
+    content_of_file = path.read_bytes()
+    path.unlink()
+    before = content(path.parent)
+    sentence = told(run(*COMMANDS[command], "--storage", url_of(path)))
+    assert f"There is no database {path}, but hpo.db-wal beside it holds" in sentence
+    assert sentence.endswith(f"mv {killed} {killed}.old")
+    assert content(path.parent) == before
+    path.write_bytes(content_of_file)  # as the sentence says
+    assert counted(path) == 8
+
+
+def test_what_a_log_without_its_database_is_moved_by(path: Path, killed: Path) -> None:
+    path.unlink()
+    sentence = told(run("list", "--storage", url_of(path)))
+    subprocess.run(shlex.split(sentence[sentence.index("mv ") :]), check=True)
+    assert run(*WRITES["start"], "--storage", url_of(path)).exit_code == 0
 
 
 def test_damage_in_the_log_loses_what_follows_it_and_nothing_else(

@@ -46,7 +46,15 @@ RAISED = {
     "close_standard": "Bad file descriptor",
     "broken_stdout": "OSError: no pen",
 }
-LOST = ["leave", "segfault", "abort", "fork_and_die", "close_all", "close_all_and_open"]
+LOST = [
+    "leave",
+    "segfault",
+    "abort",
+    "fork_and_die",
+    "close_all",
+    "close_all_and_open",
+    "end_itself",
+]
 STOPPED = ["loop", "hold_the_gil"]
 HARMLESS = [
     "hold_the_gil",

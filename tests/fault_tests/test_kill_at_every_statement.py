@@ -148,7 +148,9 @@ def go_on(path: Path) -> None:
         if "hpo db upgrade" in str(error):
             maintenance.upgrade(url_of(path))
         elif "is empty (0 bytes)" in str(error) and "remove the file" in str(error):
-            path.unlink()
+            for name in (path, Path(f"{path}-wal")):
+                if name.name in str(error):
+                    name.unlink()
         else:
             raise
         engine = databases.new(path)

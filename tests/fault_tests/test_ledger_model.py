@@ -19,7 +19,7 @@ from typing import Any
 
 import databases
 import pytest
-from databases import PARAMS, ledger_of, problems, url_of
+from databases import LOST, PARAMS, ledger_of, problems, url_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -290,21 +290,26 @@ class Histories(RuleBasedStateMachine):
     def lose(self, data: st.DataObject, most: int) -> None:
         attempt = data.draw(st.sampled_from(self.attempts))
         with self.written(attempt, "lose") as slot:
-            again = attempt.supervisor.ledger.lose(attempt.claim, most, 2.0)
+            again = attempt.supervisor.ledger.lose(attempt.claim, most, LOST)
             assert again == (slot.uncounted.count("lost") + 1 < most)
             if again:
                 slot.reopen("lost")
             else:
-                slot.finish(Outcome("failed", None, 2.0, reason="lost"))
+                slot.finish(LOST)
             self.seen["lost" if again else "given up"] += 1
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         attempt = data.draw(st.sampled_from(self.attempts))
-        with self.written(attempt, "release") as slot:
-            attempt.supervisor.ledger.release(attempt.claim)
+        slot = self.slot_of(attempt)
+        attempt.supervisor.ledger.release([attempt.claim])
+        if slot.held(attempt):
             slot.reopen("cancelled")
+            self.seen["release"] += 1
+        else:
+            self.attempts.remove(attempt)
+            self.seen["release refused"] += 1
 
     @contextmanager
     def written(self, attempt: Attempt, what: str) -> Iterator[Slot]:

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import databases
@@ -16,7 +16,11 @@ from databases import sql, url_of
 from objectives.files import place
 from processes import run_hpo, start_hpo, start_python
 
+import hpo
+from hpo.errors import DatabaseLocked
 from hpo.store import engine as engines
+from hpo.trial import Trial
+from hpo.watcher import Watcher
 
 HELD_S = 1.5
 
@@ -139,6 +143,26 @@ def test_a_program_that_keeps_the_whole_file_to_itself(
     assert databases.problems(path) == []
 
 
+def test_a_lock_in_the_middle_of_a_run_names_what_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition = place(path.parent, search={"trials": 3})
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 0.2)
+    with ExitStack() as stack:
+
+        class Locking(Watcher):
+            """Locks the database when the first trial has ended."""
+
+            def trial_ended(self, trial: Trial) -> None:
+                other = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+                other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(DatabaseLocked, match="Close it, then: hpo resume 1"):
+            hpo.start(definition, storage=url_of(path), workers=1, watcher=Locking())
+    hpo.resume(1, storage=url_of(path))
+    assert {row[1] for row in databases.slots_of(path)} == {"complete"}
+
+
 def test_a_study_survives_a_program_that_locks_again_and_again(path: Path, soak: bool) -> None:
     trials = 200 if soak else 12
     place(path.parent, fixed={"epochs": 4, "pause": 0.05}, search={"trials": trials})
@@ -178,7 +202,7 @@ def test_a_study_goes_on_when_there_is_space_again(
             printed = process.communicate(timeout=60)[0]
         assert process.returncode == 3, "the disk was not full"
         errors = capfd.readouterr().err
-        assert re.search(r"Error: The disk (is full|failed)\b.*hpo resume --storage ", errors)
+        assert re.search(r"Error: The disk (is full|failed)\b.*hpo list --storage ", errors)
         assert "Traceback" not in errors
         assert printed == ""
         assert databases.problems(path) == []

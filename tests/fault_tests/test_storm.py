@@ -18,9 +18,10 @@ import pytest
 import storm
 from databases import problems, slots_of, sql
 from objectives.files import place
-from processes import TESTS, Child, start_hpo
+from processes import HPO, TESTS, Child, start_hpo
 from storm import (
     LEASE_S,
+    Terminal,
     ended,
     eventually,
     families,
@@ -325,12 +326,13 @@ def test_a_start_and_two_resumes_share_the_budget() -> None:
         Path(), "storm:gathering", fixed={"supervisors": 3}, search={"trials": trials}
     )
     with ExitStack() as stack:
-        first = stack.enter_context(start_hpo("start", definition, "--workers", 2))
+        first = stack.enter_context(Terminal(HPO, "start", definition, "--workers", 2))
         first.until(begun)
         others = [
             stack.enter_context(start_hpo("resume", 1, "--workers", 2, "--json")) for _ in range(2)
         ]
-        first.answer()
+        assert first.end() == 0
+        assert f"{trials}/{trials} ━" in first.text()  # its bar shows the others' share, too
         told = [json.loads(other.answer()) for other in others]
     everything = {"complete": trials, "pruned": 0, "failed": 0, "open": 0}
     assert [one["stages"][0]["counts"] for one in told] == [everything, everything]

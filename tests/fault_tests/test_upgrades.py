@@ -23,7 +23,7 @@ from databases import problems, sql, url_of
 from ledger_children import ask, told
 from processes import Child, run_hpo, start_call
 
-from hpo.store import migrations
+from hpo.store import lease, migrations, owner
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 OLDER = ["0001", "0002"]
@@ -175,6 +175,18 @@ def test_the_losses_of_a_slot_still_count(home: Path) -> None:
     assert only_lost
     done("db", "upgrade")
     assert sql(path, "SELECT slot_id FROM hpo_retries WHERE reason = 'lost'") == only_lost
+
+
+def test_a_slot_of_another_container_is_free_after_the_upgrade(home: Path) -> None:
+    """Nobody here can see whether its owner lives, and revision 0001 knew no lease."""
+    path = restored("0001", home)
+    here = owner.new().split("/")
+    there = f"{here[0]}/pid:[1]/7/7/1"
+    sql(path, "UPDATE hpo_slots SET owner = ? WHERE state = 'running'", there)
+    done("db", "upgrade")
+    held = sql(path, "SELECT owner, lease FROM hpo_slots WHERE state = 'running'")
+    assert len(held) > 3
+    assert {lease.forfeited(*row) for row in held} == {"expired"}
 
 
 def test_an_interrupted_study_goes_on_to_its_exact_budget(path: Path, revision: str) -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import databases
 import optuna
 import pytest
-from databases import problems, sql, steps, url_of
+from commands import done, run
+from databases import LOST, problems, sql, steps, url_of
+from objectives.files import place
 
+import hpo
 from hpo.errors import DatabaseError
 from hpo.store.attempt import Outcome, Step
+from hpo.store.check import examine
+from hpo.store.engine import writing
 from hpo.store.optuna_storage import Storage
+from hpo.store.reconcile import reconcile
 
 
 @pytest.fixture
@@ -24,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     lost = databases.take(ledger)
     assert lost is not None
     ledger.beat([(lost, steps(0.125))])
-    ledger.lose(lost, 3, 1.0)
+    ledger.lose(lost, 3, LOST)
     for outcome in (
         databases.COMPLETE,
         Outcome("pruned", None, 0.5),
@@ -50,7 +60,7 @@ def test_a_database_in_the_middle_of_a_run_is_sound(path: Path) -> None:
         assert claim is not None
         assert ledger.beat([(claim, steps(0.5, 0.25))]) == []
     assert claims[1] is not None
-    ledger.release(claims[1])
+    ledger.release([claims[1]])
     sql(path, "UPDATE hpo_slots SET owner = 'boot/namespace/1/1/1' WHERE state = 'running'")
     assert problems(path) == []
 
@@ -107,6 +117,24 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         [STAGE + "trial 0 is RUNNING, its slot complete"],
     ),
     "trial gone": (say("DELETE FROM trials WHERE number = 3"), [*ORPHANS, GONE]),
+    "last trial gone": (
+        lambda path: [
+            sql(path, f"DELETE FROM {table} WHERE trial_id = 4")
+            for table in ("trial_intermediate_values", "trial_params", "trial_values", "trials")
+        ],
+        [GONE],
+    ),
+    "told, slot running": (
+        say(
+            "UPDATE hpo_slots SET state = 'running', owner = 'o', lease = 0, seconds = NULL "
+            "WHERE slot = 2"
+        ),
+        [STAGE + "trial 2 is FAIL, its slot running"],
+    ),
+    "stage not closed": (
+        lambda path: (resume(path), sql(path, "UPDATE hpo_stages SET finished_at = NULL")),
+        [STAGE + "is marked as open with 0 uncounted slots"],
+    ),
     "two trials of one number": (
         say("UPDATE trials SET number = 0 WHERE number = 3"),
         [
@@ -202,7 +230,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "run without a seed": (
         say(
-            "UPDATE hpo_slots SET state = 'running', owner = 'o', lease = 0, seed = NULL "
+            "UPDATE hpo_slots SET state = 'running', owner = 'o', lease = 9, seed = NULL "
             "WHERE slot = 2"
         ),
         [
@@ -226,6 +254,68 @@ def test_damage_is_found(kind: str, path: Path) -> None:
     damage, found = DAMAGE[kind]
     damage(path)
     assert problems(path) == found
+
+
+RESTORE = "cannot be mended. Restore a copy made by: hpo db backup"
+RESUMED = [
+    "trial runs, slot complete",
+    "last trial gone",
+    "told, slot running",
+    "stage not closed",
+]
+
+
+def resume(path: Path) -> None:
+    """Do what `hpo resume 1` does, without a worker."""
+    engine = databases.new(path)
+    stage = databases.the_stage(engine)
+    with writing(engine) as connection:
+        reconcile(connection, stage, "score")
+    ledger = databases.ledger_of(engine, stage)
+    while databases.run_one(ledger) is not None:
+        pass
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_the_remedy_is_one(kind: str, path: Path) -> None:
+    DAMAGE[kind][0](path)
+    remedies = {finding.remedy for finding in examine(url_of(path))}
+    if kind in RESUMED:
+        assert remedies == {"To mend study 1: hpo resume 1"}
+        resume(path)
+        assert problems(path) == []
+    elif kind == "Optuna study copied":
+        (remedy,) = remedies
+        command = shlex.split(remedy[remedy.index("optuna ") :])
+        command[0] = str(Path(sys.executable).with_name("optuna"))
+        subprocess.run(command, check=True, capture_output=True)
+        assert problems(path) == []
+    else:
+        assert all(remedy.endswith(RESTORE) for remedy in remedies)
+
+
+def test_each_study_has_its_own_remedy(path: Path) -> None:
+    databases.started(databases.new(path), 2, "other")
+    sql(path, "DELETE FROM hpo_slots WHERE stage_id = 2 AND slot = 1")
+    sql(path, "UPDATE trials SET state = 'RUNNING' WHERE number = 0")
+    url = f"sqlite:///{path.parent}/./hpo.db"
+    told = run("db", "check", "--storage", url)
+    assert told.exit_code == 1
+    assert told.stdout.splitlines() == problems(path)
+    assert told.stderr == (
+        f"To mend study 1: hpo resume --storage {url} 1\n"
+        f"Study 2 cannot be mended. Restore a copy made by: hpo db backup\n"
+    )
+    assert json.loads(run("db", "check", "--json", "--storage", url).stdout) == problems(path)
+
+
+def test_what_the_check_names_mends_a_real_study(home: Path) -> None:
+    hpo.start(place(home, search={"trials": 3}), workers=1)
+    sql(home / "hpo.db", "UPDATE trials SET state = 'RUNNING' WHERE number = 1")
+    told = run("db", "check")
+    assert told.stderr == "To mend study 1: hpo resume 1\n"
+    done("resume", 1)
+    assert done("db", "check").stdout == "Nothing wrong was found.\n"
 
 
 def test_damage_is_found_in_the_study_that_has_it(path: Path) -> None:
@@ -273,5 +363,5 @@ def test_a_database_of_optuna_alone_is_checked_too(tmp_path: Path) -> None:
 def test_a_file_of_another_program_is_not_checked(tmp_path: Path) -> None:
     path = tmp_path / "theirs.db"
     sql(path, "CREATE TABLE customers (id INTEGER)")
-    with pytest.raises(DatabaseError, match="holds no studies of hpo"):
+    with pytest.raises(DatabaseError, match="is a database of another program"):
         problems(path)

@@ -278,15 +278,17 @@ def test_set_fixes_a_parameter(home):
         (["--set", "k\x1b[2J=1"], r"--set 'k\x1b[2J': a name must be printable characters"),
         (["--set", "x=fast"], "--set x: 'fast' is not a number"),
         (["--set", "x=0.1"], "--set x: nothing would be left to search"),
-        (["--trials", "0"], "[search] trials (0) must be at least 1"),
+        (["--trials", "0"], "--trials (0) must be at least 1"),
         (["--trials", "many"], "'many' is not a valid integer"),
-        (["--seed", "-1"], "[search] seed (-1) must be at least 0"),
+        (["--seed", "-1"], "--seed (-1) must be at least 0"),
         (["--seed", "99999999999999999999"], "must be at most 9223372036854775807"),
         (["--workers", "0"], "--workers 0: at least one is needed"),
         (["--stages", "0"], "--stages 0: at least one stage is needed"),
         (["--stages", "2"], "--stages 2: narrowing this space needs 30 trials, a stage would have"),
-        (["--timeout", "0"], "[search] timeout (0.0) must be above 0"),
-        (["--timeout", "nan"], "[search] timeout (nan) must be"),
+        (["--timeout", "0"], "--timeout (0.0) must be above 0"),
+        (["--timeout", "nan"], "--timeout (nan) must be"),
+        (["--trial-timeout", "-1"], "--trial-timeout (-1.0) must be above 0"),
+        (["--trial-memory", "much"], "--trial-memory: 'much' is not a size such as"),
         (["--sampler", "bayes"], "'bayes' is not one of 'random', 'tpe', 'gp', 'cmaes', 'qmc'"),
         (["--quick"], "my has no [quick] table, so --quick means nothing"),
         (["--nonsense"], "No such option"),
@@ -388,8 +390,8 @@ def test_lost_workers_are_told(home):
     place(home, "leaving", fixed={"how": "_exit"}, search={"trials": 1, "max_attempts": 2})
     started = run("start", "my.toml")
     assert started.exit_code == 1
-    assert "the worker of trial 0 died; it runs again" in started.stderr
-    assert "the worker of trial 0 died; it is given up" in started.stderr
+    assert "the worker of trial 0 died (exit code 3); it runs again" in started.stderr
+    assert "the worker of trial 0 died (exit code 3); it is given up" in started.stderr
 
 
 def test_several_stages_that_end_early_show_what_there_is(home):
@@ -458,7 +460,7 @@ def test_nothing_to_cut(home):
         (["1", "--range", "y=0:1"], 2, "'y' is not a parameter; parameters with a range are x"),
         (["1", "--top", "1"], 2, "top 1: the spread of the best needs at least 2 of them"),
         (["1", "--sampler", "best"], 2, "'best' is not one of 'random'"),
-        (["1", "--timeout", "0"], 2, "[search] timeout (0.0) must be above 0"),
+        (["1", "--timeout", "0"], 2, "--timeout (0.0) must be above 0"),
     ],
 )
 def test_narrowings_that_cannot_be(copied, arguments, code, sentence):

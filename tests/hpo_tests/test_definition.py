@@ -612,9 +612,9 @@ def test_searching(full: Definition):
         DefinitionError, match=r"\[search\] trials \(4\) is not a multiple of seeds"
     ):
         full.searching(trials=4)
-    with pytest.raises(DefinitionError, match=r"\[search\] sampler: 'bayes' is not 'random'"):
+    with pytest.raises(DefinitionError, match=r"--sampler: 'bayes' is not 'random'"):
         full.searching(sampler="bayes")
-    with pytest.raises(DefinitionError, match=r"\[search\] trails: unknown key; allowed are"):
+    with pytest.raises(DefinitionError, match=r"--trails: unknown key; allowed are"):
         full.searching(trails=3)
 
 

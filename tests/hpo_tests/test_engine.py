@@ -400,7 +400,7 @@ def test_a_full_disk_names_the_way_on(path: Path) -> None:
             writer.execute(text(f"PRAGMA max_page_count = {pages}"))
             writer.execute(text("CREATE TABLE t AS SELECT zeroblob(100000) AS x"))
 
-    with pytest.raises(DatabaseError, match=r"disk is full.*hpo resume"):
+    with pytest.raises(DatabaseError, match=r"disk is full.* whose id is in: hpo list$"):
         fill()
 
 

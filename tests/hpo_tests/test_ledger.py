@@ -14,7 +14,7 @@ from pathlib import Path
 import databases
 import optuna
 import pytest
-from databases import COMPLETE, PARAMS, ledger_of, run_one, slots_of, sql, started, steps
+from databases import COMPLETE, LOST, PARAMS, ledger_of, run_one, slots_of, sql, started, steps
 from processes import start_call, together
 from sqlalchemy import Engine
 
@@ -76,8 +76,8 @@ def test_the_lowest_open_slot_is_claimed_first(engine: Engine, path: Path) -> No
     assert [claim.slot for claim in claims] == [0, 1, 2, 3]
     assert [claim.attempt for claim in claims] == [1] * 4
     assert ledger.next_open() is None
-    ledger.release(claims[2])
-    ledger.release(claims[1])
+    ledger.release([claims[2]])
+    ledger.release([claims[1]])
     again = take(ledger)
     assert (again.slot, again.attempt) == (1, 2)
     assert again.trial_id == claims[1].trial_id
@@ -93,7 +93,7 @@ def test_a_later_attempt_keeps_the_parameters_and_drops_the_lost_curve(
     assert first.params == PARAMS
     assert ledger.beat([(first, steps(0.1, 0.2, 0.3))]) == []
     assert optuna_trials(path)[0].intermediate_values == {0: 0.1, 1: 0.2, 2: 0.3}
-    ledger.release(first)
+    ledger.release([first])
     opening = ledger.next_open()
     assert opening is not None
     assert opening.params == PARAMS
@@ -162,14 +162,14 @@ def test_who_lost_a_slot_writes_nothing(
     before = contents(path)
     writes: list[Callable[[], object]] = [
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
-        lambda: ledger.lose(claim, 3, 1.0),
-        lambda: ledger.lose(claim, 1, 1.0),
-        lambda: ledger.release(claim),
+        lambda: ledger.lose(claim, 3, LOST),
+        lambda: ledger.lose(claim, 1, LOST),
     ]
     for write in writes:
         with pytest.raises(StateError, match="Trial 0 of s/1 was taken over"):
             write()
     assert ledger.beat([(claim, steps(0.5))]) == [claim]
+    ledger.release([claim])
     assert contents(path) == before
 
 
@@ -182,7 +182,8 @@ def test_a_finished_slot_is_not_finished_again(engine: Engine, path: Path) -> No
     with pytest.raises(StateError):
         ledger.finish(claim, FAILED, [])
     with pytest.raises(StateError):
-        ledger.release(claim)
+        ledger.lose(claim, 1, LOST)
+    ledger.release([claim])
     assert contents(path) == before
 
 
@@ -208,7 +209,7 @@ def test_a_waiting_trial_that_a_person_ended_is_counted_by_the_next_supervisor(
     ledger = ledger_of(engine, stage)
     claim = take(ledger)
     ledger.beat([(claim, steps(0.5))])
-    ledger.release(claim)
+    ledger.release([claim])
     optuna.load_study(study_name="s/1", storage=Storage(databases.url_of(path))).tell(0, 0.125)
     later = ledger_of(engine, stage)
     assert later.claim(1, PARAMS, seed=1)
@@ -222,17 +223,21 @@ def test_a_waiting_trial_that_a_person_ended_is_counted_by_the_next_supervisor(
 def test_a_slot_is_lost_until_its_attempts_are_used_up(engine: Engine, path: Path) -> None:
     stage = started(engine, 1)
     ledger = ledger_of(engine, stage)
-    assert ledger.lose(take(ledger), 3, 1.0)
-    ledger.release(take(ledger))  # given back, not lost: does not count
-    assert ledger.lose(take(ledger), 3, 1.0)
+    assert ledger.lose(take(ledger), 3, LOST)
+    ledger.release([take(ledger)])  # given back, not lost: does not count
+    assert ledger.lose(take(ledger), 3, LOST)
     assert databases.the_stage(engine).open
-    assert not ledger.lose(take(ledger), 3, 2.5)
+    assert not ledger.lose(take(ledger), 3, LOST)
     assert slots_of(path, "state, attempt, reason, seconds, owner, lease") == [
         ("failed", 4, "lost", 2.5, None, None)
     ]
     assert retries_of(path) == [(0, 1, "lost"), (0, 2, "cancelled"), (0, 3, "lost")]
     (trial,) = optuna_trials(path)
-    assert (trial.state.name, trial.values, trial.user_attrs) == ("FAIL", None, {"error": "lost"})
+    assert (trial.state.name, trial.values, trial.user_attrs) == (
+        "FAIL",
+        None,
+        {"error": LOST.error},
+    )
     assert not databases.the_stage(engine).open
     assert ledger.next_open() is None
 
@@ -319,7 +324,7 @@ def test_a_beat_extends_every_lease_and_nothing_else_does(engine: Engine, path: 
     assert all(now < end <= now + lease.LEASE_S for end in leases())
     assert len(leases()) == 2
     ledger.finish(claims[0], COMPLETE, [])
-    ledger.release(claims[1])
+    ledger.release([claims[1]])
     assert leases() == []
 
 
@@ -560,12 +565,12 @@ def test_a_deleted_optuna_study_is_said_plainly(engine: Engine, path: Path) -> N
         lambda: databases.take(ledger),
         lambda: ledger.beat([(claim, steps(0.5))]),
         lambda: ledger.finish(claim, COMPLETE, steps(0.5)),
-        lambda: ledger.lose(claim, 1, 1.0),
+        lambda: ledger.lose(claim, 1, LOST),
     ):
         with pytest.raises(StateError, match="Optuna study s/1 of this stage was deleted"):
             write()
     assert contents(path) == before
-    ledger.release(claim)  # it can still be given back
+    ledger.release([claim])  # it can still be given back
     with pytest.raises(StateError, match="was deleted"):
         databases.take(ledger)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from commands import run
 from databases import sql, url_of
 from processes import start_call, together
 from sqlalchemy import Connection, Engine, event, inspect
@@ -207,6 +211,36 @@ def test_optunas_upgrade_leaves_ours_alone(path: Path) -> None:
     assert databases.problems(path) == []
 
 
+@pytest.mark.parametrize(
+    ("schema", "way_out"),
+    [
+        ("v3.0.0.d", r"older Optuna .*: optuna storage upgrade --storage sqlite:///.*hpo.db$"),
+        ("v9.9.0.a", r"does not know .*Update hpo: pip install -U hpo-service$"),
+    ],
+)
+def test_a_database_of_another_optuna_says_what_to_do(
+    schema: str, way_out: str, path: Path
+) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((ROOT / "tests/fixtures/optuna-3.1.sql").read_text())
+    sql(path, "UPDATE alembic_version SET version_num = ?", schema)
+    for opening in openings(path):
+        refused(path, opening, f"schema {schema}", way_out)
+    told = run("resume", 1, "--storage", url_of(path))
+    assert told.exit_code == 3
+    assert re.search(way_out, told.stderr.rstrip())
+
+
+def test_optunas_own_upgrade_is_the_way_out(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((ROOT / "tests/fixtures/optuna-3.1.sql").read_text())
+    told = run("db", "check", "--storage", url_of(path)).stderr
+    command = shlex.split(told[told.index("optuna storage upgrade") :])
+    command[0] = str(Path(sys.executable).with_name("optuna"))
+    subprocess.run(command, check=True, capture_output=True)
+    assert run("db", "check", "--storage", url_of(path)).exit_code == 0
+
+
 # Revisions
 
 
@@ -270,9 +304,9 @@ def test_a_database_of_another_program_is_refused(path: Path) -> None:
     sql(path, "INSERT INTO customers (name) VALUES ('Ada')")
     engine = open_engine(url_of(path), "create")
     refused(path, lambda: migrations.prepare(engine), "another program", "customers", "--storage")
-    refused(path, lambda: migrations.check(engine), "holds no studies of hpo", "hpo start")
+    refused(path, lambda: migrations.check(engine), "another program", "customers", "--storage")
     refused(path, lambda: maintenance.upgrade(url_of(path)), "not a database of hpo or Optuna")
-    refused(path, lambda: check(url_of(path)), "holds no studies of hpo")
+    refused(path, lambda: check(url_of(path)), "another program")
     assert maintenance.status(url_of(path))["revision"] == "none: no tables of hpo"
     assert sql(path, "SELECT * FROM customers") == [(1, "Ada")]
 

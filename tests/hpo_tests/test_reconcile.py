@@ -16,6 +16,7 @@ from hpo.errors import SlotTakenOver
 from hpo.store.attempt import Claim, Outcome
 from hpo.store.engine import writing
 from hpo.store.ledger import Ledger
+from hpo.store.optuna_storage import Storage
 from hpo.store.reconcile import reconcile
 from hpo.study import Stage
 
@@ -134,6 +135,37 @@ def test_a_stage_that_ended_during_the_copy_is_open_again(
     assert problems(path) == []
     finish_all(databases.ledger_of(engine, stage))
     assert not databases.the_stage(engine).open
+    assert problems(path) == []
+
+
+def test_a_stage_is_not_finished_before_the_copy_has_its_results(
+    ledger: Ledger, engine: Engine, path: Path
+) -> None:
+    held = Claim(2, 1, 3, 3, PARAMS)
+    with renamed(path):
+        ledger.finish(held, COMPLETE, [])
+        finish_all(ledger)
+        assert ledger.finished()
+    assert not databases.the_stage(engine).open
+    assert not ledger.finished()
+    assert databases.the_stage(engine).open
+    finish_all(ledger)
+    assert ledger.finished()
+    assert ledger.counted() == 6
+    assert problems(path) == []
+
+
+def test_a_trial_that_was_put_back_into_the_queue_runs_again(ledger: Ledger, path: Path) -> None:
+    storage = Storage(url_of(path))
+    storage.set_trial_state_values(3, optuna.trial.TrialState.WAITING)
+    held = Claim(2, 1, 3, 3, PARAMS)
+    with pytest.raises(SlotTakenOver):
+        ledger.finish(held, COMPLETE, [])
+    again = take(ledger)
+    assert (again.slot, again.attempt, again.params) == (2, 2, PARAMS)
+    ledger.finish(again, COMPLETE, steps(0.5))
+    finish_all(ledger)
+    assert reasons(path) == [(2, "requeued")]
     assert problems(path) == []
 
 

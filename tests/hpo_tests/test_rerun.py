@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import databases
+import optuna
 import pytest
 from commands import done, run
 from objectives.files import X, place
@@ -317,15 +318,32 @@ def test_data_and_objectives_that_are_others_now(folder):
 def test_a_worker_that_dies():
     start("again:moody", fixed={"epochs": 1}, trials=1)
     Path("mood").write_text("die")
-    assert refused(ObjectiveError) == "the worker died while it ran trial 1/0 again"
+    assert refused(ObjectiveError) == "the worker died (exit code 1) while it ran trial 1/0 again"
 
 
-def test_parameters_that_were_deleted():
+@pytest.mark.parametrize("rows", ["trials", "trial_params"])
+def test_parameters_that_are_gone(rows):
     start(trials=1)
-    for table in ("trial_params", "trial_values", "trial_intermediate_values"):
-        databases.sql(DATABASE, f"DELETE FROM {table}")
-    assert refused(StateError).startswith(
-        "the Optuna study my/1 was deleted, and with it the parameters of trial 1/0."
+    databases.sql(DATABASE, f"DELETE FROM {rows}")
+    assert refused(StateError) == (
+        "trial 1/0 cannot be run again: another program changed Optuna's tables, where its "
+        "parameters are gone. Look with: hpo db check"
+    )
+    assert run("db", "check").exit_code == 1  # it says more, as promised
+
+
+def test_parameters_that_are_others_now():
+    start(space=SPACE, fixed={}, trials=1)
+    databases.sql(DATABASE, "DELETE FROM trial_params WHERE param_name = 'width'")
+    assert "where its parameters are not of its space ({'x': " in refused(StateError)
+
+
+def test_parameters_that_were_deleted_with_their_study():
+    start(trials=1)
+    optuna.delete_study(study_name="my/1", storage="sqlite:///hpo.db")
+    assert refused(StateError) == (
+        "the Optuna study my/1 was deleted, and with it the parameters of trial 1/0. "
+        "Restore a copy made by: hpo db backup"
     )
 
 

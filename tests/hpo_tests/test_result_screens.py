@@ -137,7 +137,13 @@ def test_a_trial_counts_once_among_the_lost(capsys):
     ("first", "reason"),
     [
         (failed(1, "timeout", seconds=2.0), "stopped after 2 s, its time limit"),
-        (failed(1, "memory"), "stopped: it took more memory than its limit"),
+        (failed(1, "told"), "a person ended it, in a dashboard"),
+        (
+            failed(1, "memory"),
+            "stopped: it took more memory than its limit, right at its start: "
+            "--trial-memory may be too small",
+        ),
+        (failed(1, "memory", steps=1), "stopped: it took more memory than its limit"),
         (failed(1, "lost", retried=("lost",)), "its worker died 2 times"),
         (failed(1, "diverged", diverged_at=0), "it diverged before it had reported a score"),
         (failed(1, error='Traceback:\n  File "a"\nOSError: a\nb'), "OSError: a"),
@@ -146,6 +152,67 @@ def test_a_trial_counts_once_among_the_lost(capsys):
 def test_no_result_has_a_reason(capsys, first, reason):
     said = told(capsys, summary([first, failed(2, error="later")]))
     assert said.startswith(f"No trial gave a result: 2 failed. The first error: {reason}\n")
+
+
+def error(number, said):
+    return failed(number, error=f'Traceback:\n  File "a"\n{said}')
+
+
+def test_every_way_to_fail_is_shown_once(capsys):
+    often = [error(n, "ValueError: no") for n in range(10, 17)]
+    alike = [error(n, f"OSError: disk {n * 1.5e-7} at {n:#x}") for n in (17, 18)]
+    rare = [error(n, f"E{chr(n)}: no") for n in range(97, 104)]
+    others = [
+        failed(1, "timeout", seconds=2.0),
+        failed(2, "timeout", seconds=2.25),
+        *(failed(n, "memory", steps=n) for n in (3, 4, 5)),
+        failed(6, "lost", retried=("lost", "lost")),
+        failed(7, "diverged", diverged_at=0),
+        failed(8, "diverged", diverged_at=1),
+    ]
+    tables.failures(summary([trial(0, 0.5), *others, *often, *alike, *rare]), None, whole=False)
+    assert (
+        capsys.readouterr().out
+        == """
+stage 1, 24 of 25 trials failed:
+  7 trials (10, 11, 12, 13, 14, …): ValueError: no
+  3 trials (3, 4, 5): stopped: it took more memory than its limit
+  2 trials (1, 2): stopped after … s, its time limit
+  2 trials (7, 8): it diverged before it had reported a score
+  2 trials (17, 18): OSError: disk … at …
+  trial 6: its worker died 3 times
+  trial 97: Ea: no
+  trial 98: Eb: no
+  trial 99: Ec: no
+  … and 4 with other errors
+
+The whole traceback of trial 1/10: hpo show 1 --debug
+"""
+    )
+
+
+def test_failures_are_those_of_each_stage(capsys):
+    stages = [
+        [trial(0, 0.5), failed(1, "memory", steps=1)],
+        [error(0, "E: no"), trial(1, 0.5, stage=2)],
+    ]
+    stages[1][0] = replace(stages[1][0], stage=2)
+    tables.failures(summary(*stages), None, whole=True)
+    assert (
+        capsys.readouterr().out
+        == """
+stage 1, 1 of 2 trials failed:
+  trial 1: stopped: it took more memory than its limit
+
+stage 2, 1 of 2 trials failed:
+  trial 0: E: no
+
+stage 2, trial 0:
+Traceback:
+  File "a"
+E: no
+"""
+    )
 
 
 def test_diverged_trials_are_not_among_the_best(capsys):

@@ -715,3 +715,13 @@ def test_missing_databases(home: Path):
         with pytest.raises(DatabaseError, match=r"There is no database hpo.db"):
             look(1)
     assert list(home.iterdir()) == []
+
+
+def test_a_stage_with_trials_of_others_does_not_grow(home: Path) -> None:
+    """Its next trial could not have the number of its slot."""
+    hpo.start(place(home, search={"trials": 2}), workers=1)
+    optuna.load_study(study_name="my/1", storage=hpo.Storage("sqlite:///hpo.db")).ask()
+    with pytest.raises(StateError, match=r"has trials that hpo did not make.*hpo narrow 1"):
+        hpo.resume(1, trials=4)
+    assert hpo.show(1).last.budget == 2
+    assert not hpo.show(1).last.open

@@ -41,6 +41,11 @@ class TrialRow(NamedTuple):
     datetime_start: str | None
     datetime_complete: str | None
 
+    @property
+    def identity(self) -> tuple[int, int, int, str | None]:
+        """What no other started trial has, though SQLite uses the ids of deleted ones again."""
+        return self.study_id, self.trial_id, self.number, self.datetime_start
+
 
 _TRIALS = f"SELECT {', '.join(TrialRow._fields)} FROM trials"
 
@@ -139,11 +144,11 @@ def _read_chunk(connection: Connection, rows: Sequence[TrialRow]) -> Iterator[Fr
         )
 
 
-def read_trial(connection: Connection, trial_id: int) -> tuple[int, FrozenTrial]:
+def read_trial(connection: Connection, trial_id: int) -> tuple[TrialRow, FrozenTrial]:
     """Read one trial.
 
     Returns:
-        The id of its study, and the trial.
+        Its row, and the trial.
 
     Raises:
         KeyError: There is no such trial.
@@ -151,7 +156,7 @@ def read_trial(connection: Connection, trial_id: int) -> tuple[int, FrozenTrial]
     rows = list(read_rows(connection, [trial_id]))
     if not rows:
         raise KeyError(f"There is no trial with the id {trial_id}.")
-    return rows[0].study_id, next(read_trials(connection, rows))
+    return rows[0], next(read_trials(connection, rows))
 
 
 def read_distribution(connection: Connection, study_id: int, name: str) -> BaseDistribution | None:
@@ -165,23 +170,25 @@ def read_distribution(connection: Connection, study_id: int, name: str) -> BaseD
     return None if text is None else _distribution(text)
 
 
-def append_new(connection: Connection, study_id: int) -> FrozenTrial:
+def append_new(connection: Connection, study_id: int) -> tuple[TrialRow, FrozenTrial]:
     """Add to a study a running trial without parameters.
+
+    Returns:
+        Its row, and the trial.
 
     Raises:
         KeyError: There is no such study.
     """
-    now = datetime.now(UTC)
-    added = trial_rows.append_trial(connection, study_id, started=now)
+    added = trial_rows.append_trial(connection, study_id, started=datetime.now(UTC))
     if added is None:
         raise no_study(study_id)
-    trial_id, number = added
-    return FrozenTrial(
-        trial_id=trial_id,
-        number=number,
+    (row,) = read_rows(connection, added[:1])
+    return row, FrozenTrial(
+        trial_id=row.trial_id,
+        number=row.number,
         state=TrialState.RUNNING,
         value=None,
-        datetime_start=local_time(now),
+        datetime_start=_moment(row.datetime_start),
         datetime_complete=None,
         params={},
         distributions={},

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
 from hpo.store.optuna_storage.connections import Connections
-from hpo.store.optuna_storage.frozen_trials import read_rows
+from hpo.store.optuna_storage.frozen_trials import TrialRow, read_rows
 from hpo.store.trial_rows import (
     ParamRow,
     insert_intermediate_values,
@@ -30,12 +31,13 @@ class OwnTrial:
     loop's values wait for each other. Not thread-safe: the storage's lock guards it.
 
     Args:
-        study_id: The trial's study.
+        row: The trial's row.
         trial: The trial as the database has it. Becomes this object's own.
     """
 
-    def __init__(self, study_id: int, trial: FrozenTrial) -> None:
-        self.study_id = study_id
+    def __init__(self, row: TrialRow, trial: FrozenTrial) -> None:
+        self.study_id = row.study_id
+        self.identity = row.identity
         self._record = trial
         self._params: list[ParamRow] = []
         self._intermediate_values: dict[int, float] = {}
@@ -131,23 +133,74 @@ class OwnTrials(dict[int, OwnTrial]):
     lock guards it.
     """
 
-    def flush(self, connections: Connections) -> None:
-        """Write all that is held back; what belongs to a trial that others ended is dropped.
+    def __init__(self) -> None:
+        super().__init__()
+        # What to tell an objective that goes on with a trial which is not ours any more. It has
+        # no more than the id, and that can be another trial's by then.
+        self._lost: dict[int, Exception] = {}
 
-        Its writer is told at its next write, because the trial is not this process's any more.
+    def take(self, own: OwnTrial) -> None:
+        """Begin to run a trial."""
+        self[own.id] = own
+        self._lost.pop(own.id, None)
+
+    def lose(self, trial_id: int) -> None:
+        """Let go of a trial that is not there any more; to go on with it here is an error."""
+        if not self.pop(trial_id).is_finished:
+            self._lost[trial_id] = KeyError(
+                f"The trial with the id {trial_id} that ran here is gone: "
+                "its study was deleted, or the trial was queued again."
+            )
+
+    def check(self, trial_id: int) -> None:
+        """Refuse an id whose trial ran here until others took it, as long as no new one does.
+
+        Raises:
+            KeyError: It was deleted or queued again.
+            UpdateFinishedTrialError: It was finished.
         """
-        changed = {trial_id: own for trial_id, own in self.items() if own.unwritten}
+        if trial_id in self._lost:
+            raise self._lost[trial_id].with_traceback(None)
+
+    def confirmed(self, connection: Connection, trial_id: int) -> OwnTrial | None:
+        """Return a trial, if the database has it still as one of this process."""
+        if trial_id in self:
+            self.follow([trial_id], read_rows(connection, [trial_id]))
+        return self.get(trial_id)
+
+    def follow(self, trial_ids: Iterable[int], rows: Iterable[TrialRow]) -> None:
+        """Let go of trials that others finished, deleted or queued again.
+
+        Args:
+            trial_ids: Some of these trials.
+            rows: What the database has now under their ids.
+        """
+        found = {row.trial_id: row for row in rows}
+        for trial_id in trial_ids:
+            own, row = self[trial_id], found.get(trial_id)
+            if row is None or row.identity != own.identity or row.state == "WAITING":
+                self.lose(trial_id)
+            elif row.state != "RUNNING" and not own.is_finished:
+                del self[trial_id]
+                self._lost[trial_id] = already_finished(own.number)
+
+    def flush(self, connections: Connections) -> None:
+        """Write all that is held back; what belongs to a trial that is no more ours is dropped.
+
+        Its writer is told at its next write.
+        """
+        changed = [trial_id for trial_id, own in self.items() if own.unwritten]
         if not changed:
             return
         with connections.writing() as connection:
-            running = {
-                row.trial_id
-                for row in read_rows(connection, list(changed))
-                if row.state == "RUNNING"
-            }
-            for trial_id in running:
-                changed[trial_id].write(connection)
-        for trial_id, own in changed.items():
+            self.follow(changed, read_rows(connection, changed))
+            still_ours = [self[trial_id] for trial_id in changed if trial_id in self]
+            for own in still_ours:
+                own.write(connection)
+        for own in still_ours:
             own.written()
-            if trial_id not in running:
-                del self[trial_id]
+
+
+def already_finished(number: int) -> UpdateFinishedTrialError:
+    """Return the error for a change that comes after a trial's end."""
+    return UpdateFinishedTrialError(f"Trial {number} is finished and cannot be changed any more.")

@@ -24,7 +24,7 @@ from typing import Any, cast, get_args
 from uuid import uuid4
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.storages._base import DEFAULT_STUDY_NAME_PREFIX
 from optuna.study import StudyDirection
@@ -36,25 +36,11 @@ from sqlalchemy.engine import make_url
 from hpo.errors import DatabaseError, UsageError
 from hpo.store import migrations, trial_rows
 from hpo.store.engine import DEFAULT_URL, Durability, Mode, database_path, open_engine
-from hpo.store.optuna_storage import lifecycle
+from hpo.store.optuna_storage import frozen_studies, frozen_trials, lifecycle
 from hpo.store.optuna_storage.connections import Connections
-from hpo.store.optuna_storage.frozen_studies import (
-    find_study,
-    no_study,
-    read_all,
-    read_attrs,
-    read_directions,
-    read_name,
-)
-from hpo.store.optuna_storage.frozen_trials import (
-    append_copy,
-    append_new,
-    local_time,
-    read_distribution,
-    read_trial,
-)
-from hpo.store.optuna_storage.own_trials import OwnTrial, OwnTrials
-from hpo.store.optuna_storage.study_cache import StudyCache
+from hpo.store.optuna_storage.frozen_trials import TrialRow
+from hpo.store.optuna_storage.own_trials import OwnTrial, OwnTrials, already_finished
+from hpo.store.optuna_storage.study_cache import StudyCaches
 from hpo.store.optuna_tables import study_system_attributes, study_user_attributes
 
 FLUSH_AFTER_S = 1.0
@@ -114,7 +100,7 @@ class Storage(BaseStorage):
         """Begin as a process that has done nothing yet."""
         self._lock = threading.RLock()
         self._own = OwnTrials()
-        self._caches: dict[int, StudyCache] = {}
+        self._caches = StudyCaches(self._own)
         self._timer: threading.Timer | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,7 +141,7 @@ class Storage(BaseStorage):
         """Create a study; without a name it gets a unique one."""
         name = f"{DEFAULT_STUDY_NAME_PREFIX}{uuid4()}" if study_name is None else study_name
         with self._writing() as connection:
-            if find_study(connection, name) is not None:
+            if frozen_studies.find_study(connection, name) is not None:
                 raise DuplicatedStudyError(f"There is a study named '{name}' already.")
             return trial_rows.insert_study(connection, name, [d.name for d in directions])
 
@@ -164,10 +150,10 @@ class Storage(BaseStorage):
         with self._lock:
             with self._writing() as connection:
                 if not trial_rows.delete_study(connection, study_id):
-                    raise no_study(study_id)
+                    raise frozen_studies.no_study(study_id)
             self._caches.pop(study_id, None)
             for own in [own for own in self._own.values() if own.study_id == study_id]:
-                del self._own[own.id]
+                self._own.lose(own.id)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set a user attribute."""
@@ -179,13 +165,13 @@ class Storage(BaseStorage):
 
     def _set_study_attr(self, table: Table, study_id: int, key: str, value: Any) -> None:
         with self._writing() as connection:
-            read_name(connection, study_id)
+            frozen_studies.read_name(connection, study_id)
             trial_rows.set_attributes(connection, table, study_id, {key: value})
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the id of the study with a name."""
         with self._reading() as connection:
-            study_id = find_study(connection, study_name)
+            study_id = frozen_studies.find_study(connection, study_name)
         if study_id is None:
             raise KeyError(f"There is no study named '{study_name}'.")
         return study_id
@@ -193,27 +179,27 @@ class Storage(BaseStorage):
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return the name of a study."""
         with self._reading() as connection:
-            return read_name(connection, study_id)
+            return frozen_studies.read_name(connection, study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return the directions of a study."""
         with self._reading() as connection:
-            return read_directions(connection, study_id)
+            return frozen_studies.read_directions(connection, study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the user attributes of a study."""
         with self._reading() as connection:
-            return read_attrs(connection, study_user_attributes, study_id)
+            return frozen_studies.read_attrs(connection, study_user_attributes, study_id)
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the attributes that Optuna keeps of a study."""
         with self._reading() as connection:
-            return read_attrs(connection, study_system_attributes, study_id)
+            return frozen_studies.read_attrs(connection, study_system_attributes, study_id)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies, sorted by their ids."""
         with self._reading() as connection:
-            return read_all(connection)
+            return frozen_studies.read_all(connection)
 
     # Trials
 
@@ -222,12 +208,12 @@ class Storage(BaseStorage):
         with self._lock:
             with self._writing() as connection:
                 if template_trial is None:
-                    own = OwnTrial(study_id, append_new(connection, study_id))
+                    own = self._known(connection, *frozen_trials.append_new(connection, study_id))
                 else:
-                    trial_id = append_copy(connection, study_id, template_trial)
-                    own = OwnTrial(*read_trial(connection, trial_id))
+                    trial_id = frozen_trials.append_copy(connection, study_id, template_trial)
+                    own = self._known(connection, *frozen_trials.read_trial(connection, trial_id))
             if own.state == TrialState.RUNNING:
-                self._own[own.id] = own
+                self._own.take(own)
             return own.id
 
     def set_trial_param(
@@ -240,7 +226,7 @@ class Storage(BaseStorage):
         """Set a parameter of a trial."""
 
         def set_param(trial: OwnTrial) -> None:
-            self._check_distribution(trial.study_id, param_name, distribution)
+            self._check_distribution(trial, param_name, distribution)
             trial.set_param(param_name, param_value_internal, distribution)
 
         self._change(trial_id, set_param)
@@ -271,8 +257,9 @@ class Storage(BaseStorage):
             now = datetime.now(UTC)
             if state == TrialState.RUNNING:
                 return self._start(trial_id, now)
-            own = self._own.get(trial_id)
             with self._writing() as connection:
+                own = self._own.confirmed(connection, trial_id)
+                self._own.check(trial_id)
                 if state == TrialState.WAITING:
                     changed = trial_rows.requeue_trial(connection, trial_id)
                 else:
@@ -281,35 +268,37 @@ class Storage(BaseStorage):
                     finished = cast(trial_rows.FinishedState, state.name)
                     changed = trial_rows.finish_trial(connection, trial_id, finished, values, now)
                 if not changed:
-                    self._own.pop(trial_id, None)
-                    raise _finished(read_trial(connection, trial_id)[1].number)
+                    raise already_finished(frozen_trials.read_trial(connection, trial_id)[1].number)
                 if own is not None:
                     own.write(connection)
             if state == TrialState.WAITING:
                 self._own.pop(trial_id, None)
             elif own is not None:
                 own.written()
-                own.finish(state, values, local_time(now))
+                own.finish(state, values, frozen_trials.local_time(now))
             return True
 
     def _start(self, trial_id: int, now: datetime) -> bool:
         with self._writing() as connection:
             started = trial_rows.start_trial(connection, trial_id, now)
-            study_id, trial = read_trial(connection, trial_id)
+            trial = self._known(connection, *frozen_trials.read_trial(connection, trial_id))
         if trial.state.is_finished():
-            raise _finished(trial.number)
+            raise already_finished(trial.number)
         if started:
-            self._own[trial_id] = OwnTrial(study_id, trial)
+            self._own.take(trial)
         return started
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial."""
         with self._lock:
             own = self._own.get(trial_id)
-            if own is not None:
+            if own is not None and not own.is_finished:
                 return own.snapshot()
             with self._reading() as connection:
-                return read_trial(connection, trial_id)[1]
+                own = self._own.confirmed(connection, trial_id)
+                if own is not None:
+                    return own.snapshot()
+                return frozen_trials.read_trial(connection, trial_id)[1]
 
     def get_all_trials(
         self,
@@ -319,13 +308,13 @@ class Storage(BaseStorage):
     ) -> list[FrozenTrial]:
         """Return the trials of a study, sorted by their ids."""
         with self._lock, self._reading() as connection:
-            found = self._refreshed(connection, study_id).select(connection, states)
+            found = self._caches.refreshed(connection, study_id).select(connection, states)
         return copy.deepcopy(found) if deepcopy else found
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """Return the completed trial with the best value."""
         with self._reading() as connection:
-            cache = self._refreshed(connection, study_id)
+            cache = self._caches.refreshed(connection, study_id)
             if len(cache.directions) > 1:
                 raise RuntimeError("A study with several objectives has no single best trial.")
             if cache.best is None:
@@ -348,16 +337,15 @@ class Storage(BaseStorage):
         """Change a trial: an own one now and in the database later, another's at once there."""
         with self._lock:
             own = self._own.get(trial_id)
-            if own is None:
+            if own is None or own.is_finished:
+                self._own.check(trial_id)
                 with self._writing() as connection:
-                    other = OwnTrial(*read_trial(connection, trial_id))
+                    other = self._known(connection, *frozen_trials.read_trial(connection, trial_id))
                     if other.state.is_finished():
-                        raise _finished(other.number)
+                        raise already_finished(other.number)
                     change(other, *args)
                     other.write(connection)
                 return
-            if own.is_finished:
-                raise _finished(own.number)
             change(own, *args)
             if own.unwritten > FLUSH_AT_CHANGES:
                 self._flush()
@@ -386,30 +374,21 @@ class Storage(BaseStorage):
                 _log.warning("%s Trying again in %g s.", error, FLUSH_AFTER_S)
                 self._flush_later()
 
-    def _refreshed(self, connection: Connection, study_id: int) -> StudyCache:
-        cache = self._cache(connection, study_id)
-        if not cache.refresh(connection, self._own):
-            del self._caches[study_id]
-            cache = self._cache(connection, study_id)
-            cache.refresh(connection, self._own)
-        return cache
+    def _known(self, connection: Connection, row: TrialRow, trial: FrozenTrial) -> OwnTrial:
+        """Make a trial ready for changes: what is remembered of its study is not a former one's."""
+        self._caches.current(connection, row.study_id).know(row)
+        return OwnTrial(row, trial)
 
-    def _cache(self, connection: Connection, study_id: int) -> StudyCache:
-        if study_id not in self._caches:
-            directions = read_directions(connection, study_id)
-            self._caches[study_id] = StudyCache(study_id, directions)
-        return self._caches[study_id]
-
-    def _check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
+    def _check_distribution(
+        self, trial: OwnTrial, name: str, distribution: BaseDistribution
+    ) -> None:
         """Refuse a distribution that contradicts the study's first one of that name."""
-        cache = self._caches.get(study_id)
+        cache = self._caches.get(trial.study_id)
         first = None if cache is None else cache.distributions.get(name)
         if first is None:
             with self._reading() as connection:
-                first = read_distribution(connection, study_id, name) or distribution
-                self._cache(connection, study_id).distributions[name] = first
+                cache = self._caches.current(connection, trial.study_id)
+                self._own.check(trial.id)
+                first = frozen_trials.read_distribution(connection, trial.study_id, name)
+                first = cache.distributions[name] = first or distribution
         check_distribution_compatibility(first, distribution)
-
-
-def _finished(number: int) -> UpdateFinishedTrialError:
-    return UpdateFinishedTrialError(f"Trial {number} is finished and cannot be changed any more.")

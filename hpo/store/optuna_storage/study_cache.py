@@ -9,6 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
+from hpo.store.optuna_storage.frozen_studies import read_directions
 from hpo.store.optuna_storage.frozen_trials import (
     TrialRow,
     read_rows,
@@ -41,46 +42,47 @@ class StudyCache:
         self._trials: dict[int, FrozenTrial] = {}  # in the order of their ids
         self._keeps_finished = False
         self._open: set[int] = set()
-        self._last: TrialRow | None = None
+        self._last = -1
+        self._witness: TrialRow | None = None
 
-    def refresh(self, connection: Connection, own: OwnTrials) -> bool:
+    def know(self, row: TrialRow) -> None:
+        """Remember a trial of the study as its witness, if it has begun."""
+        if row.datetime_start is not None:
+            self._witness = row
+
+    def is_current(self, connection: Connection) -> bool:
+        """Return whether this is still the study that was cached.
+
+        SQLite gives the id of a deleted study to the next one. A trial that has begun bears
+        witness; a study without any is not worth being remembered.
+        """
+        if self._witness is None:
+            return False
+        rows = read_rows(connection, [self._witness.trial_id])
+        return any(row.identity == self._witness.identity for row in rows)
+
+    def refresh(self, connection: Connection, own: OwnTrials) -> None:
         """Read what is new.
 
         Args:
             connection: In a transaction.
             own: The trials that this process runs, which memory knows better than the database.
-                Those that are finished are moved into the cache; those that another program
-                finished are removed, with what was still to be written.
-
-        Returns:
-            False if this is no longer the study that was cached: SQLite gives the ids of a
-            deleted study to the next one. Start again with an empty cache then.
+                Those that are finished are moved into the cache; those that others finished
+                or queued again are removed, with what was still to be written.
         """
-        last = -1 if self._last is None else self._last.trial_id
-        # From the last known trial on, so that its row can vouch for all the others.
-        new = read_rows_from(connection, self._study_id, last)
-        if self._last is not None and not (new and _same_trial(self._last, new[0])):
-            return False
-        seen = {row.trial_id for row in new}
-        rows = [*read_rows(connection, sorted(self._open - seen)), *new]
-        rows = [row for row in rows if row.trial_id > last or row.trial_id in self._open]
-        foreign = []
-        for row in rows:
-            mine = own.get(row.trial_id)
-            if mine is None:
-                foreign.append(row)
-            elif mine.state == TrialState.RUNNING and row.state != "RUNNING":
-                del own[row.trial_id]
-                foreign.append(row)
+        new = read_rows_from(connection, self._study_id, self._last + 1)
+        rows = [*read_rows(connection, sorted(self._open)), *new]
+        own.follow([row.trial_id for row in rows if row.trial_id in own], rows)
+        foreign = [row for row in rows if row.trial_id not in own]
         read = read_trials(connection, foreign)  # in the order of `rows`, a few at a time
         for row in rows:
+            self.know(row)
             mine = own.get(row.trial_id)
             self._put(next(read) if mine is None else mine.snapshot())
             if row.trial_id not in self._open:
                 own.pop(row.trial_id, None)
         if new:
-            self._last = new[-1]
-        return True
+            self._last = new[-1].trial_id
 
     def select(
         self, connection: Connection, states: Container[TrialState] | None
@@ -137,7 +139,39 @@ class StudyCache:
             self.best = trial
 
 
-def _same_trial(known: TrialRow, row: TrialRow) -> bool:
-    return known.trial_id == row.trial_id and (
-        known.datetime_start is None or known.datetime_start == row.datetime_start
-    )
+class StudyCaches(dict[int, StudyCache]):
+    """The caches of a storage's studies, by their ids.
+
+    Args:
+        own: The trials that this process runs.
+    """
+
+    def __init__(self, own: OwnTrials) -> None:
+        super().__init__()
+        self._own = own
+
+    def current(self, connection: Connection, study_id: int) -> StudyCache:
+        """Return a study's cache, an empty one if the id is another study's now.
+
+        Trials of the former study that still run here are lost then.
+
+        Raises:
+            KeyError: There is no such study.
+        """
+        cache = self.get(study_id)
+        if cache is None or not cache.is_current(connection):
+            self.pop(study_id, None)
+            ids = [own.id for own in self._own.values() if own.study_id == study_id]
+            self._own.follow(ids, read_rows(connection, ids))
+            cache = self[study_id] = StudyCache(study_id, read_directions(connection, study_id))
+        return cache
+
+    def refreshed(self, connection: Connection, study_id: int) -> StudyCache:
+        """Return a study's cache with what is new in it.
+
+        Raises:
+            KeyError: There is no such study.
+        """
+        cache = self.current(connection, study_id)
+        cache.refresh(connection, self._own)
+        return cache

@@ -15,8 +15,48 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import TrialState
 from optuna_dashboard import wsgi
 from optuna_studies import a_study, objective, optimize, record, run, start
+from processes import start_python
 
 from hpo.store.optuna_storage import Storage
+
+INTERRUPTED = """
+import optuna, os, signal, sqlite3, sys, threading, time
+import hpo
+
+url, path = sys.argv[1:]
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.create_study(storage=hpo.Storage(url))
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+interrupts = 0
+for _ in range(20):
+    other.execute("BEGIN IMMEDIATE")
+
+    def interrupt():
+        time.sleep(0.035)
+        os.kill(os.getpid(), signal.SIGINT)
+        other.execute("COMMIT")  # the lock is to be had in the moment of the interrupt
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=200)
+    except KeyboardInterrupt:
+        interrupts += 1
+    thread.join()
+    other.execute("PRAGMA busy_timeout = 2000")
+    other.execute("BEGIN IMMEDIATE")  # nobody holds the lock
+    other.execute("ROLLBACK")
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+print(interrupts)
+"""
+
+
+def test_ctrl_c_while_a_lock_is_waited_for_leaves_no_lock(url: str, tmp_path: Path) -> None:
+    path = url.removeprefix("sqlite:///")
+    with start_python(INTERRUPTED, url, path) as child:
+        assert int(child.answer()) == 20
+
 
 # Threads and copies
 

@@ -186,34 +186,6 @@ def test_nan_is_refused_as_a_value(url: str) -> None:
     assert ours.get_trial(trial_id).state == TrialState.RUNNING
 
 
-def test_a_deleted_studys_id_brings_back_nothing_of_it(
-    url: str, open_stock: Callable[[str], RDBStorage]
-) -> None:
-    ours, stock = Storage(url), open_stock(url)
-    study = optuna.create_study(storage=ours, study_name="study")
-    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
-    assert len(study.trials) == 3
-    stock.delete_study(study._study_id)
-    again = optuna.create_study(storage=stock, study_name="study", direction="maximize")
-    assert again._study_id == study._study_id
-    again.optimize(lambda trial: trial.suggest_categorical("x", [7]), n_trials=4)
-    assert record(ours) == record(stock)
-    assert ours.get_best_trial(study._study_id).value == 7
-
-
-def test_deleting_a_study_leaves_no_row(url: str, tmp_path: Path) -> None:
-    ours = Storage(url)
-    optimize(ours)
-    ours.delete_study(ours.get_study_id_from_name("study"))
-    with sqlite3.connect(tmp_path / "trials.db") as connection:
-        tables = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%trial%'"
-        ).fetchall()
-        left = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for (name,) in tables}
-    connection.close()
-    assert set(map(tuple, left.values())) == {()}
-
-
 # Read-only
 
 
