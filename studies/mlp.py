@@ -45,13 +45,7 @@ def train(params: Mapping[str, Any], run: Run) -> float:
         DataError: The data is missing, or does not allow the split.
     """
     settings = Settings.parse(params)
-    split = splits.load(
-        settings.data,
-        samples=settings.samples,
-        validation=settings.validation,
-        split_seed=settings.split_seed,
-    )
-    network, trainer = _build(settings, inputs=split.x_train.shape[1], seed=run.seed)
+    network, trainer, split = prepare(settings, run.seed)
     score = math.nan
 
     def on_step(step: int, metrics: dict[str, float]) -> None:
@@ -128,6 +122,26 @@ def test(params: Mapping[str, Any], seed: int) -> dict[str, float]:
     loss, accuracy = _evaluate(network, *splits.load_test(settings.data))
     _stop_unless_finite("test_loss", loss)
     return {"accuracy": accuracy}
+
+
+def prepare(settings: Settings, seed: int) -> tuple[MLP, Trainer, splits.Split]:
+    """Return the network of a setting, its trainer, and the data.
+
+    Args:
+        settings: The settings.
+        seed: Decides weights, batches and dropout masks.
+
+    Raises:
+        DataError: The data is missing, or does not allow the split.
+    """
+    split = splits.load(
+        settings.data,
+        samples=settings.samples,
+        validation=settings.validation,
+        split_seed=settings.split_seed,
+    )
+    network, trainer = _build(settings, inputs=split.x_train.shape[1], seed=seed)
+    return network, trainer, split
 
 
 def _build(settings: Settings, *, inputs: int, seed: int) -> tuple[MLP, Trainer]:

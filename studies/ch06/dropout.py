@@ -23,7 +23,8 @@ from hpo.objective import Run
 from studies import splits
 from studies.ch06.measures import at_end, spread, spreads
 from studies.ch06.overfitting import BY_HEART
-from studies.ch06.training import prepare
+from studies.mlp import prepare
+from studies.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ def train(params: Mapping[str, Any], run: Run) -> float:
     settings = dict(params)
     scaling = settings.pop("scaling")
     kept = 1 - settings["dropout"]
-    network, trainer, split = prepare(settings, run.seed)
+    network, trainer, split = prepare(Settings.parse(settings), run.seed)
     if scaling == "inference":
         scale_in_inference(network, kept)
     score = 0.0

@@ -15,7 +15,7 @@ from core import accuracy, softmax
 from hpo.finding import Finding
 from hpo.objective import Run
 from studies.ch06.measures import at_end, average, spread
-from studies.ch06.training import prepare
+from studies.mlp import prepare
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def train(params: Mapping[str, Any], run: Run) -> float:
     score = 0.0
     seeds = np.random.SeedSequence(run.seed).generate_state(NETWORKS)
     for count, seed in enumerate(seeds, start=1):
-        network, trainer, split = prepare(params, int(seed))
+        network, trainer, split = prepare(Settings.parse(params), int(seed))
         trainer.fit(
             (split.x_train, split.t_train),
             epochs=params["epochs"],

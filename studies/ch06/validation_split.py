@@ -16,7 +16,8 @@ from hpo.finding import Finding
 from hpo.objective import Description, Run
 from studies import mlp
 from studies.ch06.measures import spread
-from studies.ch06.training import prepare
+from studies.mlp import prepare
+from studies.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ def describe(fixed: Mapping[str, Any]) -> Description:
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train once, report the accuracy on each portion, and return the accuracy on all."""
-    network, trainer, split = prepare(_training(params), run.seed)
+    network, trainer, split = prepare(Settings.parse(_training(params)), run.seed)
     trainer.fit(
         (split.x_train, split.t_train),
         epochs=params["epochs"],

@@ -19,7 +19,8 @@ from hpo.finding import Finding
 from hpo.objective import Run
 from studies.ch06.measures import at_end, spread, spreads
 from studies.ch06.overfitting import BY_HEART
-from studies.ch06.training import prepare
+from studies.mlp import prepare
+from studies.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ NORMS = {"l1": "L1 = Σ |w|", "l2": "L2 = √(Σ w²)", "l_inf": "L∞ = max |w|
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train as `studies.mlp:train` does, and report the norms of the weights as well."""
-    network, trainer, split = prepare(params, run.seed)
+    network, trainer, split = prepare(Settings.parse(params), run.seed)
     score = 0.0
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:

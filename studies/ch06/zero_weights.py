@@ -18,7 +18,8 @@ from core.functions import FloatArray
 from hpo.finding import Finding
 from hpo.objective import Run
 from studies.ch06.measures import at_end, spread, spreads
-from studies.ch06.training import prepare
+from studies.mlp import prepare
+from studies.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def train(params: Mapping[str, Any], run: Run) -> float:
     settings = dict(params)
     start = settings.pop("start")
     settings["init"] = "he" if start == "random" else "zeros"
-    network, trainer, split = prepare(settings, run.seed)
+    network, trainer, split = prepare(Settings.parse(settings), run.seed)
     if start == "constant":
         for weights in weight_matrices(network):
             weights[:] = CONSTANT
