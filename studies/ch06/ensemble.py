@@ -16,6 +16,7 @@ from hpo.finding import Finding
 from hpo.objective import Run
 from studies.ch06.measures import at_end, average, spread
 from studies.mlp import prepare
+from studies.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
