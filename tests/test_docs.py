@@ -74,16 +74,37 @@ def test_the_python_of_the_readme_runs(folder: Path) -> None:
     assert "COMPLETE" in run.stdout
 
 
-@pytest.mark.parametrize("file", ["my_train.py", "my.toml"])
-def test_the_readme_shows_the_example_as_it_is(file: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("README.md", "my_train.py"),
+        ("README.md", "my.toml"),
+        ("docs/definitions.md", "compare.toml"),
+        ("docs/definitions.md", "compare.py"),
+    ],
+)
+def test_a_page_shows_the_example_as_it_is(page: str, file: str) -> None:
     path = f"docs/own-training/{file}"
-    shown = re.search(rf"<!-- {path} -->\n```\w+\n(.*?)```", README, flags=re.DOTALL)
+    text = (ROOT / page).read_text()
+    shown = re.search(rf"<!-- {path} -->\n```\w+\n(.*?)```", text, flags=re.DOTALL)
     assert shown is not None
     assert shown[1] == (ROOT / path).read_text()
 
 
+def test_the_comparison_finds_something_and_has_its_figure(folder: Path) -> None:
+    for command in ("hpo start compare.toml", "hpo plot compare"):
+        run = subprocess.run(
+            command.split(), cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        if "start" in command:
+            assert "64 hidden units are better than 4" in run.stdout
+            assert "gain +" in run.stdout
+    assert (folder / "plots-compare" / "figure.png").exists()
+
+
 def test_the_definition_of_the_reference_is_one() -> None:
-    (block,) = blocks((ROOT / "docs" / "definitions.md").read_text(), "toml")
+    block, _ = blocks((ROOT / "docs" / "definitions.md").read_text(), "toml")
     definition = parse_definition(tomllib.loads(block))
     assert definition.quickened().search.trials == 8
 
