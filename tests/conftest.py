@@ -18,6 +18,6 @@ def soak(request: pytest.FixtureRequest) -> bool:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the modules and tests out of every later garbage collection, which takes a fifth of the time."""
+    """Keep modules and tests out of the garbage collections, which took a fifth of the time."""
     gc.collect()
     gc.freeze()
