@@ -148,8 +148,8 @@ def go_on(path: Path) -> None:
         if "hpo db upgrade" in str(error):
             maintenance.upgrade(url_of(path))
         elif "is empty (0 bytes)" in str(error) and "remove the file" in str(error):
-            for name in (path, Path(f"{path}-wal")):
-                if name.name in str(error):
+            for name in path.parent.glob(f"{path.name}*"):
+                if str(name) in str(error):
                     name.unlink()
         else:
             raise
