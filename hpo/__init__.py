@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hpo.service import decide, narrow, resume, start
     from hpo.store.optuna_storage import Storage
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOME = {
     "Definition": "hpo.definition",
