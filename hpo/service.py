@@ -374,6 +374,6 @@ def _conclude(engine: Engine, study: Study, storage: str | None, watcher: Watche
         found = hooks.findings(study, storage=storage)
     except ObjectiveError as error:  # the study itself is done and sound
         (watcher or Watcher()).warned(str(error))
-        return
+        found = []  # what was found before may not be true any more
     with writing(engine) as connection:
         replace_findings(connection, study, found)

@@ -23,6 +23,8 @@ SMALL = {
     # The same commands, small enough for a test.
     "hpo start --sampler random": "--trials 30 --epochs 2",
     "hpo start mnist-book --sampler random --workers 2": "--quick",
+    "hpo narrow my": "--trials 8",
+    "hpo start my.toml --sampler tpe --trials 30 --name tpe-at-once": "--trials 8",
     "hpo data fetch mnist": f"--from {MNIST}/mnist",
 }
 NEED_MNIST = ("hpo data fetch mnist", "hpo start mnist-book --sampler random --workers 2")

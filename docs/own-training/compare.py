@@ -14,7 +14,7 @@ def finding(trials, curves):
 
 
 def figure(trials, curves):
-    steps = curves.merge(trials[["trial", "params_width"]], on="trial")
+    steps = curves.merge(trials[["stage", "trial", "params_width"]])
     drawn = Figure()
     axes = drawn.subplots()
     for width, of_width in steps.groupby("params_width"):

@@ -25,12 +25,21 @@ def findings(study: Study, *, storage: str | None = None) -> list[Finding]:
     """
     returned = call("finding", study, storage)
     found = [returned] if isinstance(returned, Finding) else returned
-    if not isinstance(found, list) or not all(isinstance(each, Finding) for each in found):
+    if not isinstance(found, list) or not all(map(_is_finding, found)):
         raise ObjectiveError(
             f"finding = {study.definition.finding!r} returned {returned!r}; it must return a "
-            "hpo.Finding or a list of them"
+            "hpo.Finding or a list of them, each with two texts and holds=True or False"
         )
     return found
+
+
+def _is_finding(found: object) -> bool:
+    return (
+        isinstance(found, Finding)
+        and isinstance(found.claim, str)
+        and isinstance(found.measured, str)
+        and isinstance(found.holds, bool)
+    )
 
 
 def call(key: Literal["finding", "figure"], study: Study, storage: str | None) -> Any:

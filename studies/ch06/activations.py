@@ -17,7 +17,7 @@ from core import Layer, ReLU, Sigmoid, Tanh, initializer
 from core.functions import FloatArray
 from hpo.finding import Finding
 from hpo.objective import Run
-from studies.ch06.measures import spread, spreads
+from studies.ch06.measures import first_stage, spread, spreads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +70,7 @@ def off_bell(x: FloatArray) -> float:
     return float(np.abs(expected - shares).max())
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Look for saturation, collapse and a healthy spread, in every network drawn."""
     mean, std, saturated, off = (
@@ -130,6 +131,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the histograms of the outputs: a row per network, a column per layer."""
     from studies.ch06 import drawing

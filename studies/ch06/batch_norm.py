@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpo.finding import Finding
+from studies.ch06.measures import first_stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,7 @@ ALMOST_ALL = 0.8
 """Share of the scales: 13 of 16."""
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare, scale by scale, how much was known of the training images in each epoch."""
     epochs = accuracies(trials, curves)
@@ -39,7 +41,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
             holds=bool(ahead.mean() >= ALMOST_ALL),
         ),
         Finding(
-            "without it the network does not learn at all where the scale is not a good one",
+            "without it the network does not learn at all at some scales, with it, it does",
             f"training accuracy at most {2 * GUESSING:.1f} in the end: without it at {len(bad)} "
             f"of {len(ahead)} scales with every seed; with it, at the same scales, "
             + (f"at least {on_bad.min():.3f}" if len(bad) else "(there are none)"),
@@ -48,6 +50,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the training accuracy by epoch, a panel per scale."""
     from studies.ch06 import drawing

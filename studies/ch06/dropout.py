@@ -21,7 +21,7 @@ from core.layers import Layer
 from hpo.finding import Finding
 from hpo.objective import Run
 from studies import splits
-from studies.ch06.measures import at_end, spread, spreads
+from studies.ch06.measures import at_end, first_stage, spread, spreads
 from studies.ch06.overfitting import BY_HEART
 from studies.mlp import prepare
 from studies.settings import Settings
@@ -132,6 +132,7 @@ def _through(network: MLP, x: FloatArray, *, training: bool) -> tuple[FloatArray
     return x, network.layers[-1].forward(x, training=training)
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare the ends of the curves with those without dropout, and the two scalings."""
     found, ends = [], {}
@@ -164,7 +165,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     return [
         *found,
         Finding(
-            "either scaling is the other, with weights larger by 1 / (1 - p)",
+            "a network of one scaling is one of the other, with weights 1 / (1 - p) as large",
             f"converted so, trained networks change their accuracy by at most {changed:.4f}",
             holds=bool(changed <= 0.001),
         ),
@@ -184,6 +185,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the accuracy by epoch: a column for each ratio, a row for each scaling."""
     from studies.ch06 import drawing

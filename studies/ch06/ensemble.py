@@ -14,7 +14,7 @@ import numpy as np
 from core import accuracy, softmax
 from hpo.finding import Finding
 from hpo.objective import Run
-from studies.ch06.measures import at_end, average, spread
+from studies.ch06.measures import at_end, average, first_stage, spread
 from studies.mlp import prepare
 from studies.settings import Settings
 
@@ -45,6 +45,7 @@ def train(params: Mapping[str, Any], run: Run) -> float:
     return score
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare five networks with each alone, and dropout with none, seed by seed."""
     together = at_end(trials, curves, "val_accuracy", "dropout")
@@ -54,13 +55,13 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     instead = alone[dropout] - alone[none]
     return [
         Finding(
-            "the mean output of five networks is a few points better than one network",
+            "the mean output of five networks is points better than one network",
             f"held-out accuracy of one {spread(alone[none])}, of five {spread(together[none])}; "
             f"gain {spread(gain)}",
             holds=bool((gain > 0).all() and gain.mean() > 0.01),
         ),
         Finding(
-            "dropout brings one network what the mean output of several brings",
+            "dropout brings one network at least half of what the mean output of five brings",
             f"one network with dropout {dropout}: {spread(alone[dropout])}; gain over one without "
             f"{spread(instead)}; five with dropout {spread(together[dropout])}",
             holds=bool((instead > 0).all() and instead.mean() > gain.mean() / 2),
@@ -68,6 +69,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the accuracy by the number of networks, and each network's own."""
     from studies.ch06 import drawing

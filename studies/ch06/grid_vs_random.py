@@ -18,7 +18,7 @@ from hpo.finding import Finding
 from hpo.objective import Run
 from hpo.sampling import Request, suggest
 from hpo.space import Float, Space
-from studies.ch06.measures import at_end, spread
+from studies.ch06.measures import at_end, first_stage, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +56,7 @@ def score(important: Any, optimum: float) -> Any:
     return np.exp(-(((important - optimum) / WIDTH) ** 2) / 2)
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare how many values of the important axis were tried, and what was found."""
     found = []
@@ -80,6 +81,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     return found
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the points of one search of each kind, and the best score by points tried."""
     from studies.ch06 import drawing

@@ -26,7 +26,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     low, high = BOOKS_FINDING
     found = [
         Finding(
-            f"the good learning rates lie in {low:g} … {high:g}",
+            f"inside the book's range, the good learning rates lie in {low:g} … {high:g}",
             f"the best five of {(trials['stage'] == 1).sum()} have lr "
             f"{first['params_lr'].min():.2g} … {first['params_lr'].max():.2g} "
             f"and validation accuracy {first['value'].min():.3f} … {first['value'].max():.3f}",

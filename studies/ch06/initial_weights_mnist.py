@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hpo.finding import Finding
-from studies.ch06.measures import at_end, average, spread, spreads
+from studies.ch06.measures import at_end, average, first_stage, spread, spreads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,7 @@ GUESSING = math.log(10)
 """The loss of a network that gives all ten classes the same probability."""
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Look at where the losses end, and how fast they fell."""
     ends = at_end(trials, curves, "train_loss", "init", last=100)
@@ -40,6 +41,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the smoothed losses of the replicates by iteration."""
     from studies.ch06 import drawing

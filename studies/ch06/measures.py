@@ -6,10 +6,29 @@ compared within a row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
+
+
+def first_stage(
+    hook: Callable[[pd.DataFrame, pd.DataFrame], T],
+) -> Callable[[pd.DataFrame, pd.DataFrame], T]:
+    """Let a finding or a figure see the first stage alone: trials of a later one have its numbers.
+
+    A comparison is made by one stage; somebody may narrow it all the same.
+    """
+
+    @wraps(hook)
+    def seen(trials: pd.DataFrame, curves: pd.DataFrame) -> T:
+        return hook(trials[trials["stage"] == 1], curves[curves["stage"] == 1])
+
+    return seen
 
 
 def at_end(

@@ -13,6 +13,7 @@ import numpy as np
 from core import optimizer
 from hpo.finding import Finding
 from hpo.objective import Run
+from studies.ch06.measures import first_stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +55,7 @@ def height(x: Any, y: Any) -> Any:
     return x**2 / 20 + y**2
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare the zigzags, and the first steps with those by hand."""
     paths = _paths(trials, curves)
@@ -75,6 +77,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the gradient, the path of each optimizer on the contour lines, and y by step."""
     from studies.ch06 import drawing
@@ -86,7 +89,7 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     )
     x, y = np.meshgrid(np.arange(-10, 10.1, 2), np.arange(-5, 5.1, 1))
     field.quiver(x, y, -x / 10, -2 * y, color=drawing.MUTED, width=0.005)
-    field.set_title("where the gradient points")
+    field.set_title("downhill: minus the gradient")
     x, y = np.meshgrid(np.linspace(-10, 10, 200), np.linspace(-10, 10, 200))
     for ax, (name, path) in zip(panels, paths.items(), strict=True):
         ax.contour(x, y, height(x, y), levels=np.arange(0.5, 8, 1), colors=drawing.PALE)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.finding import Finding
 from hpo.objective import Run
 from studies import mlp
-from studies.ch06.measures import at_end, average, spreads
+from studies.ch06.measures import at_end, average, first_stage, spreads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,7 @@ def train(params: Mapping[str, Any], run: Run) -> float:
     return mlp.train({**params, "lr": lr}, run)
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare how fast the losses fell, and where they ended."""
     on_average = average(trials, curves, "train_loss", "optimizer")
@@ -73,6 +74,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the smoothed losses by iteration, means of the replicates, up to 1 as in the book."""
     from studies.ch06 import drawing

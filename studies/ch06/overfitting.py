@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpo.finding import Finding
-from studies.ch06.measures import at_end, spread
+from studies.ch06.measures import at_end, first_stage, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ BY_HEART = 0.99
 FAR_BELOW = 0.1
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> Finding:
     """Compare where the two curves of each replicate end."""
     train = at_end(trials, curves, "train_accuracy", "weight_decay")["0.0"]
@@ -34,6 +35,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> Finding:
     )
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the accuracy on training and on held-out images by epoch."""
     from studies.ch06 import drawing

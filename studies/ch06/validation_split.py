@@ -15,7 +15,7 @@ from core import accuracy
 from hpo.finding import Finding
 from hpo.objective import Description, Run
 from studies import mlp
-from studies.ch06.measures import spread
+from studies.ch06.measures import first_stage, spread
 from studies.mlp import prepare
 from studies.settings import Settings
 
@@ -50,6 +50,7 @@ def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "portions"}
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare what was chosen with what it is worth, by the number of images to choose with."""
     chosen = choices(trials, curves)
@@ -68,7 +69,8 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
         Finding(
             "so does the held-out half itself, when it is used to choose",
             f"with all {half:,} images of a half {spread(optimism[half], 4)}",
-            holds=bool((optimism[half] > 0).all()),
+            # Over two halves in turn it cannot be negative: only its size says something.
+            holds=bool(optimism[half].mean() > 0.002),
         ),
         Finding(
             "more validation images choose a better setting",
@@ -107,6 +109,7 @@ def choices(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     return chosen.assign(optimism=chosen["chosen"] - chosen["independent"])
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw what the chosen settings seem and what they are, by the images to choose with."""
     from studies.ch06 import drawing

@@ -17,7 +17,7 @@ import numpy as np
 from core import MLP
 from hpo.finding import Finding
 from hpo.objective import Run
-from studies.ch06.measures import at_end, spread, spreads
+from studies.ch06.measures import at_end, first_stage, spread, spreads
 from studies.ch06.overfitting import BY_HEART
 from studies.mlp import prepare
 from studies.settings import Settings
@@ -55,6 +55,7 @@ def norms(network: MLP) -> dict[str, float]:
     return {name: float(np.linalg.norm(weights, order)) for name, order in orders}
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Compare the ends of the curves without and with weight decay, seed by seed."""
     train = at_end(trials, curves, "train_accuracy", "weight_decay")
@@ -84,6 +85,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ]
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw accuracy by epoch without and with weight decay; below, the norms of the weights."""
     from studies.ch06 import drawing

@@ -17,7 +17,7 @@ from core import MLP
 from core.functions import FloatArray
 from hpo.finding import Finding
 from hpo.objective import Run
-from studies.ch06.measures import at_end, spread, spreads
+from studies.ch06.measures import at_end, first_stage, spread, spreads
 from studies.mlp import prepare
 from studies.settings import Settings
 
@@ -73,6 +73,7 @@ def distinct_units(weights: FloatArray) -> int:
     return 1 + int((difference > ROUNDING * np.abs(weights).max()).sum())
 
 
+@first_stage
 def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     """Count the units that differ, and compare the accuracies with naming one class always."""
     distinct, units, accuracy, majority = (
@@ -109,6 +110,7 @@ def _does_not_learn(beyond: pd.DataFrame, start: str) -> bool:
     return bool((beyond[start] < 0.05).all() and (beyond["random"] > 0.5).all())
 
 
+@first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """Draw the smoothed losses by iteration, and what the networks know in the end."""
     from studies.ch06 import drawing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ def two(trials, curves):
         hpo.Finding("all ended", f"{len(trials)} trials", holds=True),
         hpo.Finding("they learn", f"{len(curves)} steps", holds=False),
     ]
+
+def numpys(trials, curves):
+    return hpo.Finding("more is better", "of 4", holds=(trials["value"] < 1).all())
+
+def half(trials, curves):
+    return hpo.Finding("more is better", "of 4", holds=trials["value"] < 1)
+
+def unsure(trials, curves):
+    return hpo.Finding("more is better", "of 4", holds=None)
 
 def nothing(trials, curves):
     return None
@@ -78,6 +88,21 @@ def test_one_finding_needs_no_list(home: Path) -> None:
     assert [each.claim for each in summary.findings] == ["more is better"]
 
 
+def test_numpys_truth_is_as_good(home: Path) -> None:
+    (finding,) = hpo.start(definition(home, finding="numpys"), workers=1).findings
+    assert finding.holds is True
+
+
+def test_what_was_found_before_is_not_shown_for_what_is_now(home: Path) -> None:
+    module = definition(home, finding="finding")
+    done("start", module, "--workers", 1)
+    code = next(home.glob("hooks_*.py"))
+    code.write_text(code.read_text().replace("def finding(", "def finding_of_old("))
+    sys.modules.pop(code.stem, None)
+    assert "has no 'finding'" in done("resume", 1, "--trials", 5).stderr
+    assert hpo.show(1).findings == []
+
+
 def test_a_study_without_finding_has_no_such_key(home: Path) -> None:
     done("start", definition(home), "--workers", 1)
     assert "findings" not in json.loads(done("show", 1, "--json").stdout)
@@ -102,6 +127,8 @@ def test_an_open_stage_is_too_early(home: Path) -> None:
     [
         ("wrong", "raised ValueError: no such column"),
         ("nothing", "returned None; it must return a hpo.Finding or a list of them"),
+        ("half", "it must return a hpo.Finding or a list of them, each with two texts"),
+        ("unsure", "each with two texts and holds=True or False"),
         ("missing", "has no 'missing'"),
     ],
 )
@@ -114,8 +141,6 @@ def test_a_mistake_in_it_is_told_and_costs_nothing(name: str, said: str, home: P
     # Mended, it is called again by `resume`, which runs nothing.
     module = next(home.glob("hooks_*.py"))
     module.write_text(HOOKS + f"\n{name} = finding\n")
-    import sys
-
     sys.modules.pop(module.stem, None)
     done("resume", 1)
     assert [each.holds for each in hpo.show(1).findings] == [True]
