@@ -147,7 +147,7 @@ class IdxDataSet:
     test_images: IdxFile
     test_labels: IdxFile
     mirrors: tuple[str, ...]
-    held_out: range
+    held_out: range = range(0)
     pixel_max: int = 255
 
     @property

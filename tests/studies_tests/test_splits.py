@@ -115,7 +115,7 @@ def test_impossible_samples_are_refused(samples: int) -> None:
 def test_impossible_validation_is_refused(validation: float) -> None:
     message = (
         f"validation = {validation!r} of 100 images is not possible: it must be a share from "
-        f"0.01 (one image) to below 1."
+        f"0.01 (one image) to below 1, or 'held-out'."
     )
     with pytest.raises(DataError, match=re.escape(message)):
         splits.load("digits", samples=100, validation=validation)
