@@ -279,7 +279,7 @@ def test_the_time_is_over() -> None:
 def test_the_time_is_that_of_all_stages_together() -> None:
     definition = place(Path(), fixed={"pause": 0.05}, search={"trials": 30})
     began = time.monotonic()
-    process = run_hpo("start", definition, "--workers", 2, "--stages", 9, "--timeout", 4)
+    process = run_hpo("start", definition, "--workers", 2, "--stages", 9, "--timeout", 3)
     assert process.returncode == 0, process.stderr
     assert time.monotonic() - began < 9 * 30 * 3 * 0.05 / 2  # what the trials alone would take
     assert "The time is over" in process.stderr

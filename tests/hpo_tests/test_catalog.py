@@ -15,8 +15,9 @@ def test_what_there_is():
     assert names[-3:] == ["digits", "mnist", "mnist-book"]
     assert len([name for name in names if name.startswith("ch06/")]) == len(names) - 3 == 13
     assert [data_set.name for data_set in catalog.data_sets()] == ["digits", "mnist"]
-    for name in catalog.definition_names():
-        assert catalog.definition_file(name).name == f"{name}.toml"
+    for name in names:
+        file = name.removeprefix("ch06/").replace("-", "_") if "/" in name else name
+        assert catalog.definition_file(name).name == f"{file}.toml"
         definition = catalog.find_definition(name)
         assert definition.name == name
         assert definition.folder is None  # its objective comes from an installed package

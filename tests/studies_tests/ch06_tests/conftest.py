@@ -1,13 +1,18 @@
-"""Every experiment of the chapter, run once at its quick size through the service."""
+"""Every experiment of the chapter, run once at its quick size through the service.
+
+Once for all processes that share the tests: who comes first runs it, the others wait for it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from storm import eventually
 
 import hpo
 from hpo.catalog import find_definition
@@ -26,10 +31,17 @@ class Experiment:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.storage = f"sqlite:///{folder / name}.db"
-        definition = find_definition(f"ch06/{name}")
-        self.summary: Summary = hpo.start(
-            definition, quick=bool(definition.quick), storage=self.storage, workers=2
-        )
+        begun, ended = folder / f"{name}.begun", folder / f"{name}.ended"
+        try:
+            begun.touch(exist_ok=False)
+        except FileExistsError:
+            eventually(ended.exists, within=120)
+        else:
+            definition = find_definition(f"ch06/{name}")
+            quick = bool(definition.quick)
+            hpo.start(definition, quick=quick, storage=self.storage, workers=2)
+            ended.touch()
+        self.summary: Summary = hpo.show(1, storage=self.storage)
         self.trials: pd.DataFrame = hpo.report(1, storage=self.storage)
         self.curves: pd.DataFrame = hpo.curves(1, storage=self.storage)
 
@@ -46,7 +58,9 @@ class Experiment:
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Experiment]:
     """Run an experiment at the first time that it is asked for."""
     known: dict[str, Experiment] = {}
-    folder = tmp_path_factory.mktemp("ch06")
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "ch06"
+    folder.mkdir(exist_ok=True)
 
     def run(name: str) -> Experiment:
         if name not in known:
