@@ -116,9 +116,14 @@ class Worker:
         return messages
 
     @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called: there is nothing more to be heard."""
+        return self.connection.fileno() < 0
+
+    @property
     def speaks(self) -> bool:
         """Whether something has arrived that was not received yet."""
-        return bool(wait([self.connection], 0))
+        return not self.stopped and bool(wait([self.connection], 0))
 
     @property
     def died(self) -> bool:
@@ -247,6 +252,8 @@ class Pool:
         """
         by_source: dict[Any, Worker] = {}
         for worker in self.workers:
+            if worker.stopped:
+                continue
             by_source[worker.connection] = by_source[worker.output] = worker
         deadline = time.monotonic() + timeout
         ready = wait(list(by_source), timeout)
@@ -270,7 +277,7 @@ class Pool:
                         yield worker, printed
                     yield worker, message
         for worker in list(self.workers):
-            if worker.died:
+            if worker.died and not worker.stopped:
                 silent = False
                 worker.stop()
                 if printed := worker.lines(last=True):

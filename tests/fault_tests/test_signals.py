@@ -243,7 +243,7 @@ def test_a_signal_before_the_first_trial(
         process.send_signal(number)
         let_go()  # on a slow machine a trial has begun by now
         _, told = process.communicate(timeout=10)
-    assert process.returncode in ((130,) if number == signal.SIGINT else (-number, 143))
+    assert process.returncode in ((130,) if number == signal.SIGINT else (-number, 143)), told
     assert "Traceback" not in told
     assert len(workers) in (1, 2)
     eventually(lambda: ended(workers), within=5)
