@@ -18,7 +18,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -334,8 +334,9 @@ def _ended(driver: DriverConnection) -> Iterator[None]:
     try:
         yield
     finally:
-        if driver.in_transaction:
-            driver.rollback()
+        with suppress(sqlite3.ProgrammingError):  # SQLAlchemy has closed it, and so ended it
+            if driver.in_transaction:
+                driver.rollback()
 
 
 def _connected(source: Engine | Connection) -> AbstractContextManager[Connection]:
