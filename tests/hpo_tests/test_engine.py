@@ -411,3 +411,11 @@ def test_no_value_of_a_row_is_in_an_error(path: Path) -> None:
             text("INSERT INTO hpo_curves VALUES (:a, 1, 0, 0.0, :b)"), {"a": 99, "b": "secret"}
         )
     assert "secret" not in str(caught.value)
+
+
+def test_ctrl_c_is_heard_where_sqlalchemy_closes_its_connection(path: Path) -> None:
+    engine = databases.new(path)
+    with pytest.raises(KeyboardInterrupt), writing(engine) as writer:
+        writer.invalidate()
+        raise KeyboardInterrupt
+    assert databases.problems(path) == []
