@@ -415,7 +415,12 @@ def test_no_value_of_a_row_is_in_an_error(path: Path) -> None:
 
 def test_ctrl_c_is_heard_where_sqlalchemy_closes_its_connection(path: Path) -> None:
     engine = databases.new(path)
-    with pytest.raises(KeyboardInterrupt), writing(engine) as writer:
-        writer.invalidate()
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with writing(engine) as writer:
+            writer.invalidate()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert databases.problems(path) == []
