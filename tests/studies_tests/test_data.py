@@ -48,6 +48,8 @@ PACKED = gzip.compress(b"0,1,2\n3,4,5\n")
         (gzip.compress(b"0,1,x"), "is damaged (could not convert string 'x' to uint8"),
         (PACKED, "holds 2 × 3 numbers; expected are 1797 × 65"),
     ],
+    # Names of its own: the packed bytes hold the second at which they were packed.
+    ids=["absent", "not packed", "cut off", "no number", "another shape"],
 )
 def test_missing_or_damaged_digits_are_named(
     content: bytes | None, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
