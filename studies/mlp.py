@@ -8,7 +8,7 @@ setting would be searched, or fixed, without any effect.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,25 +45,7 @@ def train(params: Mapping[str, Any], run: Run) -> float:
         DataError: The data is missing, or does not allow the split.
     """
     settings = Settings.parse(params)
-    network, trainer, split = prepare(settings, run.seed)
-    score = math.nan
-
-    def on_step(step: int, metrics: dict[str, float]) -> None:
-        nonlocal score
-        if step == settings.iterations:
-            loss, accuracy = _evaluate(network, split.x_val, split.t_val)
-            metrics = {**metrics, "val_loss": loss, "val_accuracy": accuracy}
-        run.report(step, **metrics)
-        score = metrics.get("val_accuracy", math.nan)
-
-    trainer.fit(
-        (split.x_train, split.t_train),
-        (split.x_val, split.t_val),
-        epochs=settings.epochs,
-        iterations=settings.iterations,
-        on_step=on_step,
-    )
-    return score
+    return fit(*prepare(settings, run.seed), settings, run)
 
 
 def describe(fixed: Mapping[str, Any]) -> Description:
@@ -142,6 +124,45 @@ def prepare(settings: Settings, seed: int) -> tuple[MLP, Trainer, splits.Split]:
     )
     network, trainer = _build(settings, inputs=split.x_train.shape[1], seed=seed)
     return network, trainer, split
+
+
+def fit(
+    network: MLP,
+    trainer: Trainer,
+    split: splits.Split,
+    settings: Settings,
+    run: Run,
+    *,
+    also: Callable[[int], Mapping[str, float]] = lambda step: {},
+) -> float:
+    """Train what `prepare` returned, report as `train` does, and return the last val_accuracy.
+
+    Args:
+        network: The network.
+        trainer: Its trainer.
+        split: The data.
+        settings: The settings.
+        run: Where steps are reported.
+        also: Returns what a step reports besides.
+    """
+    score = math.nan
+
+    def on_step(step: int, metrics: dict[str, float]) -> None:
+        nonlocal score
+        if step == settings.iterations:
+            loss, accuracy = _evaluate(network, split.x_val, split.t_val)
+            metrics = {**metrics, "val_loss": loss, "val_accuracy": accuracy}
+        run.report(step, **metrics, **also(step))
+        score = metrics.get("val_accuracy", math.nan)
+
+    trainer.fit(
+        (split.x_train, split.t_train),
+        (split.x_val, split.t_val),
+        epochs=settings.epochs,
+        iterations=settings.iterations,
+        on_step=on_step,
+    )
+    return score
 
 
 def _build(settings: Settings, *, inputs: int, seed: int) -> tuple[MLP, Trainer]:

@@ -78,27 +78,26 @@ def smooth(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.convolve(window / window.sum(), mirrored, mode="valid")[5 : len(curve) + 5]
 
 
-def losses(title: str, trials: pd.DataFrame, curves: pd.DataFrame, contender: str) -> Figure:
-    """Return the figure of smoothed training losses by iteration, a line per replicate.
+def losses(ax: Axes, trials: pd.DataFrame, curves: pd.DataFrame, contender: str) -> None:
+    """Draw the smoothed training loss by iteration: a line per contender, the replicates' mean.
+
+    Markers tell the lines apart: dashes would not, where several noisy lines are in one another's
+    way.
 
     Args:
-        title: What is shown.
+        ax: The panel.
         trials: The study's trials.
         curves: Their steps, with `train_loss`.
         contender: The parameter that tells the contenders apart.
     """
-    figure, (ax,) = sheet(title, 1, 1, panel=(7, 4))
-    named = trials.set_index("trial")[f"params_{contender}"].map(str)
-    styles = colours(named.unique())
-    for trial, steps in curves.groupby("trial"):
-        name = named[trial]
-        new = not any(line.get_label() == name for line in ax.lines)
-        ax.plot(
-            steps["step"], smooth(steps["train_loss"]), label=name if new else None, **styles[name]
-        )
+    names = trials.set_index("trial")[f"params_{contender}"].map(str)
+    by_step = curves.groupby([curves["trial"].map(names), "step"])["train_loss"].mean()
+    for (name, style), marker in zip(colours(names.unique()).items(), "oxsDv^", strict=False):
+        loss = by_step[name]
+        line = {**style, "linestyle": "-", "marker": marker, "markersize": 4}
+        ax.plot(loss.index, smooth(loss), label=name, markevery=len(loss) // 20, **line)
     ax.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, None))
     ax.legend(title=contender)
-    return figure
 
 
 def accuracies(ax: Axes, curves: pd.DataFrame) -> None:

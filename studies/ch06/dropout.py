@@ -23,7 +23,7 @@ from hpo.objective import Run
 from studies import splits
 from studies.ch06.measures import at_end, first_stage, spread, spreads
 from studies.ch06.overfitting import BY_HEART
-from studies.mlp import prepare
+from studies.mlp import fit, prepare
 from studies.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,31 +60,23 @@ class ScaledInInference(Layer):
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train as `studies.mlp:train` does; the last epoch compares inference with training."""
-    settings = dict(params)
-    scaling = settings.pop("scaling")
-    kept = 1 - settings["dropout"]
-    network, trainer, split = prepare(Settings.parse(settings), run.seed)
+    scaling = params["scaling"]
+    settings = Settings.parse({name: params[name] for name in params if name != "scaling"})
+    network, trainer, split = prepare(settings, run.seed)
+    kept = 1 - settings.dropout
     if scaling == "inference":
         scale_in_inference(network, kept)
-    score = 0.0
 
-    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-        nonlocal score
-        score = metrics["val_accuracy"]
-        if epoch == settings["epochs"]:
-            metrics = {**metrics, **inference_and_masks(network, split)}
-            if scaling == "training":
-                same = converted(network, kept)
-                metrics["converted_accuracy"] = float(same.evaluate(split.x_val, split.t_val)[1])
-        run.report(epoch, **metrics)
+    def at_the_end(epoch: int) -> dict[str, float]:
+        if epoch != settings.epochs:
+            return {}
+        compared = inference_and_masks(network, split)
+        if scaling == "training":
+            same = converted(network, kept)
+            compared["converted_accuracy"] = float(same.evaluate(split.x_val, split.t_val)[1])
+        return compared
 
-    trainer.fit(
-        (split.x_train, split.t_train),
-        (split.x_val, split.t_val),
-        epochs=settings["epochs"],
-        on_step=on_epoch,
-    )
-    return score
+    return fit(network, trainer, split, settings, run, also=at_the_end)
 
 
 def converted(network: MLP, kept: float) -> MLP:

@@ -1,4 +1,8 @@
-"""The initial weights' scale decides whether a deep ReLU network learns at all (section 6.2.4)."""
+"""The initial weights' scale decides whether a deep ReLU network learns at all (section 6.2.4).
+
+The same network and batches as in optimizers-mnist, trained by SGD. The three kinds are the same
+random numbers, scaled.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,9 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
 
 @first_stage
 def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
-    """Draw the smoothed losses of the replicates by iteration."""
+    """Draw the smoothed losses by iteration."""
     from studies.ch06 import drawing
 
-    return drawing.losses("The loss with three kinds of initial weights", trials, curves, "init")
+    sheet, (ax,) = drawing.sheet("The loss with three kinds of initial weights", 1, 1, panel=(7, 4))
+    drawing.losses(ax, trials, curves, "init")
+    return sheet

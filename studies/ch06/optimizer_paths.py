@@ -97,11 +97,11 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         ax.plot(0, 0, "+", color=drawing.INK)
         ax.set_title(f"{name}, lr {LEARNING_RATES[name]}")
     for ax in (field, *panels):
-        ax.set(xlim=(-10, 10), ylim=(-5, 5))
+        ax.set(xlim=(-10, 10), ylim=(-5, 5), xlabel="x", ylabel="y")
         ax.grid(False)
     for name in ("sgd", "momentum", "adam"):
         zigzag.plot(paths[name][:, 1], label=name, **styles[name])
-    zigzag.set_title("y by step")
+    zigzag.set(title="three ways across the valley", xlabel="step", ylabel="y")
     zigzag.legend()
     return sheet
 

@@ -2,7 +2,9 @@
 
 The book compares SGD, Momentum, AdaGrad and Adam; its code also has RMSProp and Nesterov. Its
 script starts every optimizer from other random weights. Here all start from the same ones and
-see the same batches, so that their difference is their own.
+see the same batches, so that their difference is their own. The book draws batches with
+replacement from 60,000 images; here 10,000 are held out, and the batches walk through the others.
+In 2,000 batches of 128 that moves the averaged losses by less than 0.01.
 """
 
 from __future__ import annotations
@@ -80,14 +82,6 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     from studies.ch06 import drawing
 
     sheet, (ax,) = drawing.sheet("The loss with six optimizers", 1, 1, panel=(7, 4))
-    optimizers = curves["trial"].map(trials.set_index("trial")["params_optimizer"])
-    losses = curves.groupby([optimizers, "step"], sort=False)["train_loss"].mean()
-    styles = drawing.colours(trials["params_optimizer"].unique())
-    for (name, style), marker in zip(styles.items(), "oxsDv^", strict=True):
-        loss = losses[name]
-        # Six noisy lines in one another's way: markers tell them apart, dashes would not.
-        line = {**style, "linestyle": "-", "marker": marker, "markersize": 4}
-        ax.plot(loss.index, drawing.smooth(loss), label=name, markevery=len(loss) // 20, **line)
-    ax.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, 1))
-    ax.legend(title="optimizer")
+    drawing.losses(ax, trials, curves, "optimizer")
+    ax.set_ylim(0, 1)
     return sheet

@@ -19,7 +19,7 @@ from hpo.finding import Finding
 from hpo.objective import Run
 from studies.ch06.measures import at_end, first_stage, spread, spreads
 from studies.ch06.overfitting import BY_HEART
-from studies.mlp import prepare
+from studies.mlp import fit, prepare
 from studies.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,21 +31,9 @@ NORMS = {"l1": "L1 = Σ |w|", "l2": "L2 = √(Σ w²)", "l_inf": "L∞ = max |w|
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train as `studies.mlp:train` does, and report the norms of the weights as well."""
-    network, trainer, split = prepare(Settings.parse(params), run.seed)
-    score = 0.0
-
-    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-        nonlocal score
-        run.report(epoch, **metrics, **norms(network))
-        score = metrics["val_accuracy"]
-
-    trainer.fit(
-        (split.x_train, split.t_train),
-        (split.x_val, split.t_val),
-        epochs=params["epochs"],
-        on_step=on_epoch,
-    )
-    return score
+    settings = Settings.parse(params)
+    network, trainer, split = prepare(settings, run.seed)
+    return fit(network, trainer, split, settings, run, also=lambda epoch: norms(network))
 
 
 def norms(network: MLP) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 The book warns of zeros, and of any one value in their place. With ReLU zeros are the worse of the
 two: no signal and no gradient passes, and only the last bias learns. A positive constant lets the
-signal through, and then each hidden layer learns as a single unit would.
+signal through, and then each hidden layer learns as a single unit would. The constant here is 0.01:
+a layer of 100 equal units hands its signal on as strong as it came, and so do the random weights
+(He's) beside it. What differs is that the units are equal.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from core.functions import FloatArray
 from hpo.finding import Finding
 from hpo.objective import Run
 from studies.ch06.measures import at_end, first_stage, spread, spreads
-from studies.mlp import prepare
+from studies.mlp import fit, prepare
 from studies.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,31 +34,25 @@ ROUNDING = 1e-3
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train; the last step counts the units that differ, and looks at the held-out images."""
-    settings = dict(params)
-    start = settings.pop("start")
-    settings["init"] = "he" if start == "random" else "zeros"
-    network, trainer, split = prepare(Settings.parse(settings), run.seed)
+    start = params["start"]
+    chosen = {name: params[name] for name in params if name != "start"}
+    settings = Settings.parse({**chosen, "init": "he" if start == "random" else "zeros"})
+    network, trainer, split = prepare(settings, run.seed)
     if start == "constant":
         for weights in weight_matrices(network):
             weights[:] = CONSTANT
-    score = 0.0
 
-    def on_step(step: int, metrics: dict[str, float]) -> None:
-        nonlocal score
-        if step == settings["iterations"]:
-            score = float(network.evaluate(split.x_val, split.t_val)[1])
-            *hidden, _ = weight_matrices(network)
-            metrics = {
-                **metrics,
-                "val_accuracy": score,
-                "majority": float(np.bincount(split.t_val).max() / len(split.t_val)),
-                "units": fmean(weights.shape[1] for weights in hidden),
-                "distinct_units": fmean(distinct_units(weights) for weights in hidden),
-            }
-        run.report(step, **metrics)
+    def at_the_end(step: int) -> dict[str, float]:
+        if step != settings.iterations:
+            return {}
+        *hidden, _ = weight_matrices(network)
+        return {
+            "majority": float(np.bincount(split.t_val).max() / len(split.t_val)),
+            "units": fmean(weights.shape[1] for weights in hidden),
+            "distinct_units": fmean(distinct_units(weights) for weights in hidden),
+        }
 
-    trainer.fit((split.x_train, split.t_train), iterations=settings["iterations"], on_step=on_step)
-    return score
+    return fit(network, trainer, split, settings, run, also=at_the_end)
 
 
 def weight_matrices(network: MLP) -> list[FloatArray]:
@@ -120,16 +116,10 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         at_end(trials, curves, metric, "start")
         for metric in ("val_accuracy", "distinct_units", "units", "majority")
     )
-    starts = curves["trial"].map(trials.set_index("trial")["params_start"])
-    losses = curves.groupby([starts, "step"])["train_loss"].mean()
+    drawing.losses(left, trials, curves, "start")
     for place, (start, style) in enumerate(drawing.colours(accuracy.columns).items()):
-        loss = losses[start]
-        left.plot(loss.index, drawing.smooth(loss), label=start, **style)
-        right.plot(
-            [place] * len(accuracy), accuracy[start], "o", color=style["color"], markersize=5
-        )
-    left.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, None))
-    left.legend()
+        scores = accuracy[start]
+        right.plot([place] * len(scores), scores, "o", color=style["color"], markersize=5)
     right.axhline(
         majority["random"].mean(), color=drawing.MUTED, linestyle=":", label="most frequent class"
     )
