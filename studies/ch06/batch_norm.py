@@ -3,7 +3,8 @@
 The book starts the two networks of a scale from different random weights. Here both start from
 the same ones, and there are several pairs. The book adds ε = 1e-6 to the variance, `core` 1e-7:
 with scales below 0.003 this moves the training accuracy by some hundredths, up or down. The running
-variance of inference starts at 0 in the book and at 1 here, which the first epochs forget.
+variance of inference starts at 0 in the book and at 1 here, which the first epochs forget. The
+book's epochs are ten batches drawn with replacement; here an epoch is all 1,000 images.
 """
 
 from __future__ import annotations

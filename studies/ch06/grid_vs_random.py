@@ -3,8 +3,8 @@
 The book takes the advice from Bergstra and Bengio, "Random search for hyper-parameter
 optimization" (JMLR 13, 2012), whose figure 1 this is: a score that depends on one parameter of
 two. Which of them it will be is not known before the search, so a grid spends its points on both.
-The points are drawn by the samplers of `hpo` itself, whose grid goes from end to end of each axis;
-where the optimum lies differs by seed.
+The points are drawn by the samplers of `hpo` itself, whose grid goes from end to end of each axis,
+and tried in a random order; where the optimum lies differs by seed.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ WIDTH = 0.1
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Search once with so many points, and report each; the best score is returned."""
-    optimum = float(np.random.default_rng(run.seed).random())
+    rng = np.random.default_rng(run.seed)
+    optimum = float(rng.random())
     tried: set[float] = set()
     best = 0.0
-    for number in range(params["points"]):
+    for step, number in enumerate(rng.permutation(params["points"]), start=1):
         request = Request(
             SPACE,
             seed=run.seed,
             stage=1,
-            setting=number,
+            setting=int(number),
             settings=params["points"],
             direction="maximize",
         )
         point = suggest(params["search"], request, [])
         tried.add(point["important"])
         best = max(best, score(point["important"], optimum))
-        run.report(number + 1, **point, optimum=optimum, distinct=len(tried), best=best)
+        run.report(step, **point, optimum=optimum, distinct=len(tried), best=best)
     return best
 
 

@@ -126,13 +126,14 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         mean, low, high = by_size[column].mean(), *map(by_size[column].quantile, (0.1, 0.9))
         accuracies.plot(mean.index, mean, label=label, color=colour, marker=marker)
         accuracies.fill_between(mean.index, low, high, color=colour, alpha=0.15, lw=0)
+    accuracies.set_title("means, and the middle 80 % of the choices")
     accuracies.set(ylabel="accuracy of the chosen setting")
     accuracies.legend()
     for _, of_seed in chosen.groupby("seed"):
         mean = of_seed.groupby("images")["optimism"].mean() * 100
         optimism.plot(mean.index, mean, color=drawing.INK, marker="o", lw=0.8)
     optimism.axhline(0, color=drawing.MUTED, lw=0.8)
-    optimism.set(ylabel="difference, in points of accuracy (a line per seed)")
+    optimism.set(ylabel="difference, in points of accuracy", title="how far they flatter, by seed")
     sizes = sorted(chosen["images"].unique())
     for ax in (accuracies, optimism):
         ax.set(xlabel="images to choose with", xscale="log")

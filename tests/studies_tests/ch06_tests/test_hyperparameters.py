@@ -12,14 +12,26 @@ NAME = "hyperparameters"
 
 def test_what_the_book_says_holds(experiment) -> None:
     """One stage says nothing about what lies outside its range."""
-    assert [finding.holds for finding in experiment(NAME).findings] == [True]
+    learning_rate, _ = experiment(NAME).findings
+    assert learning_rate.holds
 
 
 def test_it_is_not_found_where_lr_does_not_matter(experiment) -> None:
     found = experiment(NAME)
     shuffled = found.trials.sample(frac=1, random_state=0)["value"].to_numpy()
-    (finding,) = study.finding(found.trials.assign(value=shuffled), found.curves)
-    assert not finding.holds
+    learning_rate, _ = study.finding(found.trials.assign(value=shuffled), found.curves)
+    assert not learning_rate.holds
+
+
+@pytest.mark.parametrize(("better", "holds"), [(1, True), (0, False), (-1, False)])
+def test_weight_decay_is_found_to_matter_only_where_it_does(
+    better: int, holds: bool, experiment
+) -> None:
+    found = experiment(NAME)
+    low = found.trials["params_weight_decay"] < 1e-6
+    values = found.trials["value"].rank() / 1000 + better * low
+    _, weight_decay = study.finding(found.trials.assign(value=values), found.curves)
+    assert weight_decay.holds == holds
 
 
 @pytest.mark.parametrize(
@@ -33,5 +45,5 @@ def test_better_ones_are_found_outside_only_if_they_are(
     later = first.assign(
         stage=2, params_lr=first["params_lr"] * factor, value=first["value"] + gain
     )
-    outside = study.finding(pd.concat([first, later]), found.curves)[1]
+    outside = study.finding(pd.concat([first, later]), found.curves)[-1]
     assert outside.holds == holds

@@ -1,0 +1,50 @@
+"""Numbers of a comparison, also where a replicate diverged."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from studies.ch06.measures import at_end, average, spread
+
+TRIALS = pd.DataFrame(
+    {
+        "trial": [0, 1, 2, 3],
+        "seed": [7, 8, 7, 8],
+        "params_rule": ["a", "a", "b", "b"],
+        "diverged": [False, False, False, True],
+    }
+)
+CURVES = pd.DataFrame(
+    [
+        *((0, step, loss) for step, loss in enumerate([4.0, 3.0, 2.0])),
+        *((1, step, loss) for step, loss in enumerate([6.0, 5.0, 4.0])),
+        *((2, step, loss) for step, loss in enumerate([4.0, 2.0, 1.0])),
+        *((3, step, loss) for step, loss in enumerate([0.5])),
+    ],
+    columns=["trial", "step", "loss"],
+)
+
+
+def test_rows_are_seeds_and_columns_contenders() -> None:
+    ends = at_end(TRIALS, CURVES, "loss", "rule")
+    assert list(ends.index) == [7, 8]
+    assert list(ends["a"]) == [2, 4]
+    assert list(at_end(TRIALS, CURVES, "loss", "rule", last=2)["a"]) == [2.5, 4.5]
+    assert list(average(TRIALS, CURVES, "loss", "rule")["a"]) == [3, 5]
+
+
+@pytest.mark.parametrize("measure", [at_end, average])
+def test_what_diverged_is_ahead_of_nothing(measure) -> None:
+    """Its curve ends early, and by luck with a good number."""
+    loss = measure(TRIALS, CURVES, "loss", "rule")
+    assert loss["b"].isna().tolist() == [False, True]
+    assert not (loss["b"] < loss["a"]).all()
+    assert not (loss["a"] < loss["b"]).all()
+
+
+def test_a_spread_says_how_many_diverged() -> None:
+    assert spread(pd.Series([1.0])) == "1.000"
+    assert spread(pd.Series([1.0, 3.0]), 1) == "2.0 (1.0 … 3.0)"
+    assert spread(pd.Series([1.0, 3.0, None]), 1) == "2.0 (1.0 … 3.0), 1 of 3 diverged"
+    assert spread(pd.Series([None, None], dtype=float)) == "2 of 2 diverged"
