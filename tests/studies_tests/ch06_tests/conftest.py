@@ -49,6 +49,22 @@ class Experiment:
     def findings(self) -> list[Finding]:
         return list(self.summary.findings)
 
+    def as_if_all(self, contender: str, *, were: object, by: str | None = None) -> pd.DataFrame:
+        """Return the curves that the study would have, had all contenders done what one did.
+
+        Args:
+            contender: The parameter that tells the contenders apart.
+            were: Its value whose curves all get, seed by seed.
+            by: Another parameter, each value of which has contenders of its own.
+        """
+        shared = ["seed"] if by is None else ["seed", f"params_{by}"]
+        chosen = self.trials[self.trials[f"params_{contender}"] == were]
+        sources = self.trials[["trial", *shared]].merge(
+            chosen[["trial", *shared]], on=shared, suffixes=("", "_source")
+        )
+        steps = self.curves.rename(columns={"trial": "trial_source"})
+        return sources[["trial", "trial_source"]].merge(steps, on="trial_source")
+
     def figure(self) -> Figure:
         """Draw its own figure, as `hpo plot` does."""
         return figures.own(self.summary, self.storage)

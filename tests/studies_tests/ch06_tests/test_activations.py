@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from studies.ch06 import activations as study
@@ -17,12 +16,7 @@ def test_what_the_book_says_holds(experiment) -> None:
 
 def test_it_is_not_found_where_all_networks_give_the_same(experiment) -> None:
     found = experiment(NAME)
-    xavier = found.trials.query("params_network == 'sigmoid xavier'").set_index("seed")["trial"]
-    curves = [
-        found.curves[found.curves["trial"] == xavier[seed]].assign(trial=trial)
-        for trial, seed in zip(found.trials["trial"], found.trials["seed"], strict=True)
-    ]
-    same = study.finding(found.trials, pd.concat(curves))
+    same = study.finding(found.trials, found.as_if_all("network", were="sigmoid xavier"))
     assert [finding.holds for finding in same] == [False] * 6
 
 

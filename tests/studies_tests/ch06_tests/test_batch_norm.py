@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from studies.ch06 import batch_norm as study
@@ -17,14 +16,7 @@ def test_what_the_book_says_holds(experiment) -> None:
 @pytest.mark.parametrize("kind", [True, False])
 def test_it_is_not_found_where_batch_normalization_changes_nothing(kind: bool, experiment) -> None:
     found = experiment(NAME)
-    chosen = found.trials[found.trials["params_batch_norm"] == kind]
-    by_pair = chosen.set_index(["params_init", "seed"])["trial"]
-    pairs = zip(*(found.trials[name] for name in ("trial", "params_init", "seed")), strict=True)
-    curves = [
-        found.curves[found.curves["trial"] == by_pair[init, seed]].assign(trial=trial)
-        for trial, init, seed in pairs
-    ]
-    same = study.finding(found.trials, pd.concat(curves))
+    same = study.finding(found.trials, found.as_if_all("batch_norm", were=kind, by="init"))
     assert [finding.holds for finding in same] == [False, False]
 
 

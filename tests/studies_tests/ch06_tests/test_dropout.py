@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from core import MLP
@@ -23,13 +22,27 @@ def test_what_the_book_says_holds(experiment) -> None:
 
 def test_it_is_not_found_where_dropout_changes_nothing(experiment) -> None:
     found = experiment(NAME)
-    without = found.trials.query("params_dropout == 0").groupby("seed")["trial"].first()
-    curves = [
-        found.curves[found.curves["trial"] == without[seed]].assign(trial=trial)
-        for trial, seed in zip(found.trials["trial"], found.trials["seed"], strict=True)
-    ]
-    same = study.finding(found.trials, pd.concat(curves))
+    same = study.finding(found.trials, found.as_if_all("dropout", were=0, by="scaling"))
     assert [finding.holds for finding in same][:4] == [False] * 4
+
+
+def test_the_scalings_are_found_to_agree_only_where_they_do(experiment) -> None:
+    found = experiment(NAME)
+    alike = found.as_if_all("scaling", were="training", by="dropout")
+    alike = alike.assign(
+        mask_activation=1.0,
+        mask_accuracy=alike["unmasked_accuracy"],
+        converted_accuracy=alike["converted_accuracy"].fillna(alike["val_accuracy"]),
+    )
+    agree = study.finding(found.trials, alike)[4:]
+    assert [finding.holds for finding in agree] == [True] * 3
+    books = alike["trial"].isin(found.trials.query("params_scaling == 'inference'")["trial"])
+    apart = alike.assign(
+        mask_activation=1.5,
+        val_accuracy=alike["val_accuracy"] - 0.1 * books,
+        converted_accuracy=alike["val_accuracy"] - 0.1,
+    )
+    assert not any(finding.holds for finding in study.finding(found.trials, apart)[4:])
 
 
 def test_where_nothing_is_dropped_the_scalings_train_alike(experiment) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from studies.ch06 import grid_vs_random as study
@@ -17,12 +16,7 @@ def test_what_the_book_says_holds(experiment) -> None:
 @pytest.mark.parametrize("kind", ["grid", "random"])
 def test_it_is_not_found_where_both_try_the_same_points(kind: str, experiment) -> None:
     found = experiment(NAME)
-    chosen = found.trials[found.trials["params_search"] == kind]
-    by_pair = chosen.set_index(["params_points", "seed"])["trial"]
-    pairs = zip(*(found.trials[name] for name in ("trial", "params_points", "seed")), strict=True)
-    steps = dict(list(found.curves.groupby("trial")))
-    curves = [steps[by_pair[points, seed]].assign(trial=trial) for trial, points, seed in pairs]
-    same = study.finding(found.trials, pd.concat(curves))
+    same = study.finding(found.trials, found.as_if_all("search", were=kind, by="points"))
     assert [finding.holds for finding in same] == [False, False]
 
 

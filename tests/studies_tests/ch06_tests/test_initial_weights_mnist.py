@@ -13,7 +13,5 @@ def test_what_the_book_says_holds(experiment) -> None:
 
 def test_it_is_not_found_where_the_effect_is_absent(experiment) -> None:
     found = experiment(NAME)
-    he = found.curves.merge(found.trials.query("params_init == 'he'")[["trial", "seed"]])
-    curve = he.groupby("step")["train_loss"].mean()
-    same = found.curves.assign(train_loss=found.curves["step"].map(curve))
+    same = found.as_if_all("init", were="he")
     assert [finding.holds for finding in study.finding(found.trials, same)] == [False, False]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from studies.ch06 import optimizers_mnist as study
 
 NAME = "optimizers-mnist"
@@ -18,12 +16,7 @@ def test_what_the_book_says_holds(experiment) -> None:
 
 def test_it_is_not_found_where_all_are_sgd(experiment) -> None:
     found = experiment(NAME)
-    sgd = found.trials.query("params_optimizer == 'sgd'").set_index("seed")["trial"]
-    curves = [
-        found.curves[found.curves["trial"] == sgd[seed]].assign(trial=trial)
-        for trial, seed in zip(found.trials["trial"], found.trials["seed"], strict=True)
-    ]
-    same = study.finding(found.trials, pd.concat(curves))
+    same = study.finding(found.trials, found.as_if_all("optimizer", were="sgd"))
     assert [finding.holds for finding in same] == [False] * 4
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from core import MLP
@@ -18,12 +17,7 @@ def test_what_the_book_says_holds(experiment) -> None:
 
 def test_it_is_not_found_where_weight_decay_changes_nothing(experiment) -> None:
     found = experiment(NAME)
-    without = found.trials.query("params_weight_decay == 0").set_index("seed")["trial"]
-    curves = [
-        found.curves[found.curves["trial"] == without[seed]].assign(trial=trial)
-        for trial, seed in zip(found.trials["trial"], found.trials["seed"], strict=True)
-    ]
-    same = study.finding(found.trials, pd.concat(curves))
+    same = study.finding(found.trials, found.as_if_all("weight_decay", were=0))
     assert [finding.holds for finding in same] == [False, False, False]
 
 

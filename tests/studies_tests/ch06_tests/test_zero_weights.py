@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from studies.ch06 import zero_weights as study
@@ -18,12 +17,7 @@ def test_what_the_book_says_holds(experiment) -> None:
 @pytest.mark.parametrize("start", ["zeros", "random"])
 def test_it_is_not_found_where_all_starts_do_the_same(start: str, experiment) -> None:
     found = experiment(NAME)
-    chosen = found.trials.query(f"params_start == '{start}'").set_index("seed")["trial"]
-    curves = [
-        found.curves[found.curves["trial"] == chosen[seed]].assign(trial=trial)
-        for trial, seed in zip(found.trials["trial"], found.trials["seed"], strict=True)
-    ]
-    same = study.finding(found.trials, pd.concat(curves))
+    same = study.finding(found.trials, found.as_if_all("start", were=start))
     assert [finding.holds for finding in same] == [False] * 3
 
 
