@@ -18,7 +18,3 @@ class Finding:
     claim: str
     measured: str
     holds: bool
-
-    def __post_init__(self) -> None:
-        if type(self.holds).__name__ == "bool":  # numpy's, of a comparison, is as good
-            object.__setattr__(self, "holds", bool(self.holds))

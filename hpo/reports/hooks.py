@@ -6,15 +6,24 @@ them is told, and costs the study nothing.
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from hpo.errors import ObjectiveError
 from hpo.finding import Finding
-from hpo.importing import ImportFailed, import_name
+from hpo.importing import INSTALLED, ImportFailed, import_name
 from hpo.launch import located
 from hpo.reports import frames
 from hpo.study import Study
+from hpo.tracebacks import said
+
+_OURS = Path(__file__).parents[1]
+_PYTHONS = sysconfig.get_path("stdlib")
 
 
 def findings(study: Study, *, storage: str | None = None) -> list[Finding]:
@@ -30,7 +39,7 @@ def findings(study: Study, *, storage: str | None = None) -> list[Finding]:
             f"finding = {study.definition.finding!r} returned {returned!r}; it must return a "
             "hpo.Finding or a list of them, each with two texts and holds=True or False"
         )
-    return found
+    return [replace(each, holds=bool(each.holds)) for each in found]
 
 
 def _is_finding(found: object) -> bool:
@@ -38,7 +47,7 @@ def _is_finding(found: object) -> bool:
         isinstance(found, Finding)
         and isinstance(found.claim, str)
         and isinstance(found.measured, str)
-        and isinstance(found.holds, bool)
+        and isinstance(found.holds, bool | np.bool_)  # what a comparison of arrays gives
     )
 
 
@@ -57,5 +66,24 @@ def call(key: Literal["finding", "figure"], study: Study, storage: str | None) -
     except ImportFailed as error:
         raise ObjectiveError(str(error)) from error
     except Exception as error:  # the user's code may raise anything
-        said = traceback.format_exception_only(error)[-1].strip()
-        raise ObjectiveError(f"{key} = {name!r} raised {said}") from error
+        what = said(traceback.format_exc())
+        raise ObjectiveError(f"{key} = {name!r} raised {what}{_place(error)}") from error
+
+
+def _place(error: Exception) -> str:
+    """Return the last line of the user's code that led to an exception, if any did, as text."""
+    places = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        places.append((error.filename, error.lineno))  # in a file that could not be imported
+    users = [f" ({Path(file).name}, line {line})" for file, line in places if _is_users(file)]
+    return users[-1] if users else ""
+
+
+def _is_users(file: str) -> bool:
+    path = Path(file)
+    return not (
+        file.startswith("<")  # how Python names its own importing
+        or path.is_relative_to(_OURS)
+        or path.is_relative_to(_PYTHONS)
+        or INSTALLED.intersection(path.parts)
+    )

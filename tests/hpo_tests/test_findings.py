@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from databases import problems
 from objectives.files import place
 
 import hpo
+from hpo.reports import hooks
 
 HOOKS = """
 import hpo
@@ -28,6 +30,9 @@ def two(trials, curves):
 
 def numpys(trials, curves):
     return hpo.Finding("more is better", "of 4", holds=(trials["value"] < 1).all())
+
+def numpys_not(trials, curves):
+    return hpo.Finding("more is better", "of 4", holds=(trials["value"] > 1).any())
 
 def half(trials, curves):
     return hpo.Finding("more is better", "of 4", holds=trials["value"] < 1)
@@ -51,19 +56,17 @@ def axes(trials, curves):
 """
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HPO_STORAGE", raising=False)
-    return tmp_path
-
-
 def definition(home: Path, **names: str) -> Path:
-    """Write a definition of four trials, with hooks of a module that no other test has."""
-    module = f"hooks_{home.name}".replace("-", "_")
-    (home / f"{module}.py").write_text(HOOKS)
-    hooks = {key: f"{module}:{name}" for key, name in names.items()}
+    """Write a definition of four trials, with hooks from the module beside it."""
+    (home / "my_hooks.py").write_text(HOOKS)
+    hooks = {key: f"my_hooks:{name}" for key, name in names.items()}
     return place(home, search={"trials": 4}, **hooks)
+
+
+def change(home: Path, code: str) -> None:
+    """Change the module; a process that has imported it would not notice."""
+    (home / "my_hooks.py").write_text(code)
+    sys.modules.pop("my_hooks", None)
 
 
 def test_what_is_found_is_stored_and_shown(home: Path) -> None:
@@ -88,17 +91,17 @@ def test_one_finding_needs_no_list(home: Path) -> None:
     assert [each.claim for each in summary.findings] == ["more is better"]
 
 
-def test_numpys_truth_is_as_good(home: Path) -> None:
-    (finding,) = hpo.start(definition(home, finding="numpys"), workers=1).findings
-    assert finding.holds is True
+@pytest.mark.parametrize(("name", "holds"), [("numpys", True), ("numpys_not", False)])
+def test_numpys_truth_is_as_good(name: str, holds: bool, home: Path) -> None:
+    summary = hpo.start(definition(home, finding=name), workers=1)
+    for (finding,) in (summary.findings, hooks.findings(summary.study)):
+        assert finding.holds is holds
 
 
 def test_what_was_found_before_is_not_shown_for_what_is_now(home: Path) -> None:
     module = definition(home, finding="finding")
     done("start", module, "--workers", 1)
-    code = next(home.glob("hooks_*.py"))
-    code.write_text(code.read_text().replace("def finding(", "def finding_of_old("))
-    sys.modules.pop(code.stem, None)
+    change(home, HOOKS.replace("def finding(", "def finding_of_old("))
     assert "has no 'finding'" in done("resume", 1, "--trials", 5).stderr
     assert hpo.show(1).findings == []
 
@@ -139,12 +142,67 @@ def test_a_mistake_in_it_is_told_and_costs_nothing(name: str, said: str, home: P
     assert "Best" in started.stdout
     assert hpo.show(1).findings == []
     # Mended, it is called again by `resume`, which runs nothing.
-    module = next(home.glob("hooks_*.py"))
-    module.write_text(HOOKS + f"\n{name} = finding\n")
-    sys.modules.pop(module.stem, None)
+    change(home, HOOKS + f"\n{name} = finding\n")
     done("resume", 1)
     assert [each.holds for each in hpo.show(1).findings] == [True]
     assert path.exists()
+
+
+def said_of(home: Path, code: str) -> str:
+    """Return what is said when `finding` is this code."""
+    path = definition(home, finding="finding")
+    change(home, textwrap.dedent(code))
+    return " ".join(done("start", path, "--workers", 1).stderr.split())
+
+
+def test_where_it_raised_is_told(home: Path) -> None:
+    code = """\
+    def finding(trials, curves):
+        return ratio(1, 0)
+
+    def ratio(a, b):
+        return a / b
+    """
+    said = "raised ZeroDivisionError: division by zero (my_hooks.py, line 5)"
+    assert said in said_of(home, code)
+
+
+@pytest.mark.parametrize("call", ["trials['accuracy']", "json.loads('no')", "hpo.show('no')"])
+def test_an_error_in_a_library_is_told_where_the_users_code_called_it(
+    call: str, home: Path
+) -> None:
+    code = f"""\
+    import hpo, json
+
+    def finding(trials, curves):
+        return {call}
+    """
+    assert "(my_hooks.py, line 4)" in said_of(home, code)
+
+
+@pytest.mark.parametrize("code", ["\n\nraise ValueError('no')\n", "\n\nraise ValueError(no'\n"])
+def test_a_module_that_cannot_be_imported_is_told_with_its_line(code: str, home: Path) -> None:
+    said = said_of(home, code)
+    assert "Error: " in said
+    assert "(my_hooks.py, line 3)" in said
+
+
+def test_what_is_told_is_one_sentence(home: Path) -> None:
+    code = """\
+    def finding(trials, curves):
+        error = ValueError("this\\nand that")
+        error.add_note("and more")
+        raise error
+    """
+    assert "raised ValueError: this (my_hooks.py, line 4)" in said_of(home, code)
+
+
+def test_without_a_line_of_the_user_no_place_is_told(home: Path) -> None:
+    """What is named may be a function of a library."""
+    path = place(home, search={"trials": 1}, finding="json:loads")
+    told = " ".join(done("start", path, "--workers", 1).stderr.split())
+    assert "'json:loads' raised TypeError: " in told
+    assert ", line " not in told
 
 
 def test_its_figure_comes_first(home: Path) -> None:
