@@ -66,6 +66,9 @@ CREATION_S = 2.0
 Durability = Literal["normal", "full"]
 """What a commit survives: the death of any process, or a power cut too."""
 
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+"""SQLite's codes for a file that another program holds."""
+
 _READING = "hpo_reading"
 _PATIENCE = "hpo_patience"
 
@@ -360,8 +363,7 @@ def _explained(engine: Engine) -> Iterator[None]:
 
 
 def _is_lock(error: sqlite3.Error) -> bool:
-    locks = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in locks
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _LOCKED
 
 
 def explain(engine: Engine, error: Exception) -> str:
@@ -378,7 +380,7 @@ def explain(engine: Engine, error: Exception) -> str:
                 f"{path} is not a readable database ({reason}). Nothing was changed. "
                 f"Restore a copy made by: hpo db backup{without}"
             )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+        case kind if kind in _LOCKED:
             return (
                 f"{path} stayed locked for {BUSY_TIMEOUT_S:.0f} s by another program. "
                 "Close it and run the command again."

@@ -11,7 +11,7 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -19,22 +19,14 @@ import pytest
 from commands import done, run
 from databases import problems, slots_of, sql
 from objectives.files import place
-from processes import HPO, TESTS, Child, run_hpo, start_hpo
-from storm import Terminal, ended, eventually, families, signals_as_in_a_terminal, workers_of
+from processes import HPO, Child, run_hpo, start_hpo
+from storm import Terminal, ended, eventually, families, workers_of
 
 from hpo.store.lease import LEASE_S
 
+pytestmark = pytest.mark.usefixtures("command_home")
+
 DB = Path("hpo.db")
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test has a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HPO_STORAGE", raising=False)
-    monkeypatch.setenv("PYTHONPATH", TESTS)
-    with signals_as_in_a_terminal():
-        yield
 
 
 def patient(trials: int, **search: object) -> Path:

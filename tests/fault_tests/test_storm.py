@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 import storm
 from databases import problems, slots_of, sql
 from objectives.files import place
-from processes import HPO, TESTS, Child, start_hpo
+from processes import HPO, Child, start_hpo
 from storm import (
     LEASE_S,
     Terminal,
@@ -26,27 +25,18 @@ from storm import (
     eventually,
     families,
     gathered,
-    signals_as_in_a_terminal,
     start_short,
     workers_of,
 )
 
 import hpo
 
+pytestmark = pytest.mark.usefixtures("command_home")
+
 DB = Path("hpo.db")
 
 Attempt = tuple[int, int, int]
 """Slot, number of the attempt, process number of the supervisor."""
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test has a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HPO_STORAGE", raising=False)
-    monkeypatch.setenv("PYTHONPATH", TESTS)
-    with signals_as_in_a_terminal():
-        yield
 
 
 def attempt_of(slot: int, attempt: int, owner: str) -> Attempt:

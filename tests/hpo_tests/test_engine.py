@@ -19,18 +19,12 @@ from processes import start_call
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from hpo.errors import DatabaseError
+from hpo.errors import DatabaseError, DatabaseLocked
 from hpo.store import engine as engines
 from hpo.store import maintenance, migrations, sqlite_file
 from hpo.store.check import check
 from hpo.store.engine import Mode, database_path, open_engine, reading, writing
 from hpo.store.optuna_storage import Storage
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "hpo.db"
-
 
 # URLs
 
@@ -283,6 +277,18 @@ def test_a_held_lock_is_waited_for_and_then_named(held: Engine, path: Path) -> N
         pass
     with pytest.raises(DatabaseError, match="stayed locked"):
         migrations.upgrade(open_engine(url_of(path), "write"))
+
+
+LOCKS = ("SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_code_of_a_lock_is_a_lock_and_told_as_one(name: str, path: Path) -> None:
+    """Most of them come from other programs' settings, or by chance: only the code is made up."""
+    error = sqlite3.OperationalError("not now")
+    error.sqlite_errorcode = getattr(sqlite3, name)
+    with pytest.raises(DatabaseLocked, match="stayed locked"), writing(databases.new(path)):
+        raise error
 
 
 def test_readers_do_not_wait_for_the_writer(held: Engine, path: Path) -> None:

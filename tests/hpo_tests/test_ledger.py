@@ -32,16 +32,6 @@ TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\nVa
 FAILED = Outcome("failed", None, 1.0, reason="error", error=TRACEBACK)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "hpo.db"
-
-
-@pytest.fixture
-def engine(path: Path) -> Engine:
-    return databases.new(path)
-
-
 def take(ledger: Ledger) -> Claim:
     claim = databases.take(ledger)
     assert claim is not None

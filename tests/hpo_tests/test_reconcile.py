@@ -22,16 +22,6 @@ from hpo.study import Stage
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "hpo.db"
-
-
-@pytest.fixture
-def engine(path: Path) -> Engine:
-    return databases.new(path)
-
-
-@pytest.fixture
 def stage(engine: Engine) -> Stage:
     return databases.started(engine, 6)
 
