@@ -1,6 +1,6 @@
 """Runs every experiment of chapter 6 and writes the gallery `docs/chapter6.md` with its figures.
 
-    python docs/chapter6.py            at full size, on MNIST: ten minutes on two cores
+    python docs/chapter6.py            at full size, on MNIST: about 20 minutes on two cores
     python docs/chapter6.py --quick    at the size of the tests, into another database and folder
 
 The studies go into `book.db` in the working directory. What is there already is finished, not run
@@ -10,10 +10,8 @@ again: an interrupted run goes on where it was.
 from __future__ import annotations
 
 import importlib
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,7 +53,7 @@ batches. Lines are means over the seeds, bands their whole range. Where the book
 images while it experiments, these studies look at images held out from the training file, on which
 none of them trains; the test set stays locked.
 
-`make book` wrote this page{size}, in {minutes:.0f} minutes of training.
+`make book` wrote this page{size}.
 
 """
 
@@ -69,11 +67,14 @@ def main(quick: bool) -> None:
         run(name, database, storage, quick)
     summaries = {summary.study.name: summary for summary in list_studies(storage=storage)}
     shown = [summaries[f"ch06/{name}"] for name in NAMES]
+    text = page(shown, quick)
     (folder / "chapter6").mkdir(parents=True, exist_ok=True)
     for name, summary in zip(NAMES, shown, strict=True):
-        draw(summary, storage, folder / "chapter6" / f"{name}.png")
-    draw_best_twenty(shown[-1], storage, folder / "chapter6" / f"{NARROWED}-best.png")
-    (folder / "chapter6.md").write_text(page(shown, quick))
+        style.save(figures.own(summary, storage), folder / "chapter6" / f"{name}.png")
+    draw_best_twenty(
+        summaries[f"ch06/{NARROWED}"], storage, folder / "chapter6" / f"{NARROWED}-best.png"
+    )
+    (folder / "chapter6.md").write_text(text)
 
 
 def run(name: str, database: Path, storage: str, quick: bool) -> None:
@@ -87,8 +88,10 @@ def run(name: str, database: Path, storage: str, quick: bool) -> None:
         known[study] = 1
     else:
         hpo_command("resume", study, storage=storage)
-    for _ in range(known[study], stages):
+    for number in range(known[study], stages):
         hpo_command("narrow", study, storage=storage)
+        if len(hpo.show(study, storage=storage).stages) == number:
+            sys.exit(f"{study} has {number} of its {stages} stages, and narrow made no other")
 
 
 def hpo_command(*arguments: str, storage: str) -> None:
@@ -97,15 +100,6 @@ def hpo_command(*arguments: str, storage: str) -> None:
     ended = subprocess.run(command, check=False)
     if ended.returncode != 0:
         sys.exit(ended.returncode)
-
-
-def draw(summary: Summary, storage: str, path: Path) -> None:
-    """Write the figure that the experiment draws of itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        plots = hpo.plot(summary.study.id, storage=storage, out=folder)
-        if "figure.png" in plots.left_out:
-            sys.exit(f"{summary.study.name}: {plots.left_out['figure.png']}")
-        shutil.copy(Path(folder, "figure.png"), path)
 
 
 def draw_best_twenty(summary: Summary, storage: str, path: Path) -> None:
@@ -117,7 +111,6 @@ def draw_best_twenty(summary: Summary, storage: str, path: Path) -> None:
 
 def page(summaries: list[Summary], quick: bool) -> str:
     """Return the gallery as Markdown."""
-    seconds = sum(t.seconds or 0 for each in summaries for trials in each.trials for t in trials)
     size = ", at the quick size on digits" if quick else ""
     table = ["| experiment | what is said | it holds |", "|---|---|---|"]
     for name, summary in zip(NAMES, summaries, strict=True):
@@ -126,7 +119,7 @@ def page(summaries: list[Summary], quick: bool) -> str:
         for finding in summary.findings:
             verdict = "yes" if finding.holds else "**no**"
             table.append(f"| [{name}](#{name}) | {finding.claim} | {verdict} |")
-    head = HEAD.format(size=size, minutes=seconds / 60)
+    head = HEAD.format(size=size)
     return "\n".join([head + "\n".join(table) + "\n", *map(section, NAMES, summaries)])
 
 

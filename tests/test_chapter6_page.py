@@ -1,0 +1,151 @@
+"""The gallery of chapter 6: three of its studies, run and shown as `make book` does with all."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from commands import done
+from databases import problems, sql
+
+import hpo
+from hpo.catalog import find_definition
+
+NAMES = ("optimizer-paths", "grid-vs-random", "hyperparameters")
+DB = Path("book-quick.db")
+STORAGE = f"sqlite:///{DB}"
+PAGE = Path("chapter6-quick/chapter6.md")
+
+TWO_FINDINGS = """
+import hpo
+
+def finding(trials, curves):
+    return [
+        hpo.Finding("all were tried", f"{len(trials)} trials", holds=True),
+        hpo.Finding("none was tried", f"{len(trials)} of {len(trials)} were", holds=False),
+    ]
+"""
+
+
+def load() -> ModuleType:
+    file = Path(__file__).parents[1] / "docs" / "chapter6.py"
+    spec = importlib.util.spec_from_file_location("chapter6", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """Write the page where one study is new, one has ended, and one stopped in its first stage."""
+    module = load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("book"))
+        patch.delenv("HPO_STORAGE", raising=False)
+        patch.setattr(module, "NAMES", NAMES)
+        Path("two_findings.py").write_text(TWO_FINDINGS)
+        begin("grid-vs-random", search={"seeds": 2, "trials": 8})
+        begin(
+            "hyperparameters",
+            search={"trials": 30},
+            settings={"data": "digits", "hidden": [30], "epochs": 3, "batch_size": 4},
+            timeout=1e-6,
+            finding="two_findings:finding",
+            folder=str(Path.cwd()),
+        )
+        # Without a start of Python for each command, which would take most of the time
+        patch.setattr(module, "hpo_command", lambda *a, storage: done(*a, "--storage", storage))
+        module.main(quick=True)
+        yield module
+
+
+def begin(
+    name: str,
+    search: Mapping[str, int],
+    settings: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+    **changed: str,
+) -> None:
+    """Start a study at a size that takes no time."""
+    hpo.start(
+        replace(find_definition(f"ch06/{name}"), **changed).searching(**search),
+        storage=STORAGE,
+        name=f"ch06/{name}",
+        settings=settings,
+        timeout=timeout,
+        workers=1,
+    )
+
+
+def section(name: str) -> str:
+    """Return what the page says of one experiment."""
+    _, *sections = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
+    (found,) = [each for each in sections if each.splitlines()[0] == name]
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_experiment_has_its_figures(name: str, gallery: ModuleType) -> None:
+    links = re.findall(r"!\[.*?\]\((.*?)\)", section(name))
+    assert links
+    for link in links:
+        assert (PAGE.parent / link).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_finding_is_shown_as_it_is_stored(name: str, gallery: ModuleType) -> None:
+    findings = hpo.show(f"ch06/{name}", storage=STORAGE).findings
+    assert findings
+    for finding in findings:
+        (line,) = [each for each in section(name).splitlines() if finding.claim in each]
+        assert finding.measured in line
+        rest = line.replace(finding.claim, "").replace(finding.measured, "")
+        assert ("does not hold" not in rest and "holds" in rest) == finding.holds
+        assert ("does not hold" in rest) == (not finding.holds)
+
+
+def test_an_interrupted_study_is_completed(gallery: ModuleType) -> None:
+    studies = {name: hpo.show(f"ch06/{name}", storage=STORAGE) for name in NAMES}
+    assert [len(study.stages) for study in studies.values()] == [1, 1, 3]
+    assert not any(stage.open for study in studies.values() for stage in study.stages)
+    assert [len(trials) for trials in studies["hyperparameters"].trials] == [30, 30, 30]
+    assert [len(trials) for trials in studies["grid-vs-random"].trials] == [8]
+    assert problems(DB) == []
+
+
+def content() -> list[object]:
+    """Return all that running something would change."""
+    tables = ("hpo_studies", "hpo_stages", "hpo_slots", "hpo_retries", "hpo_curves", "trials")
+    return [sql(DB, f"SELECT * FROM {table}") for table in tables]
+
+
+def test_what_is_there_is_not_run_again(gallery: ModuleType) -> None:
+    before, page = content(), PAGE.read_text()
+    PAGE.unlink()
+    gallery.main(quick=True)
+    assert content() == before
+    assert PAGE.read_text() == page
+
+
+def test_a_command_that_fails_ends_it(gallery: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        load().hpo_command("resume", "nobody", storage=STORAGE)
+
+
+def test_a_study_without_a_finding_is_named(
+    gallery: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("two_findings.py").write_text("def finding(trials, curves):\n    return []\n")
+    sys.modules.pop("two_findings", None)
+    monkeypatch.setattr(gallery, "NAMES", ["hyperparameters"])
+    with pytest.raises(SystemExit, match=r"ch06/hyperparameters has no finding: .*hpo show"):
+        gallery.main(quick=True)
