@@ -17,7 +17,7 @@ from hpo.errors import ObjectiveError, StateError, UsageError
 from hpo.objective import Description
 from hpo.pool import Pool
 from hpo.store import migrations, studies
-from hpo.store.engine import DEFAULT_URL, Engine, Mode, open_engine, opened, reading
+from hpo.store.engine import DEFAULT_URL, Engine, opened, reading
 from hpo.study import Study
 from hpo.watcher import Watcher
 
@@ -29,29 +29,29 @@ def storage_url(url: str | None) -> str:
     return url or os.environ.get(STORAGE_VARIABLE) or DEFAULT_URL
 
 
-def open_database(storage: str | None, mode: Mode) -> Engine:
-    """Open a database that has our tables at the revision that we know."""
-    engine = open_engine(storage_url(storage), mode)
-    migrations.check(engine)
-    return engine
+@contextmanager
+def open_database(storage: str | None) -> Iterator[Engine]:
+    """Open a database for reading that has our tables at the revision that we know."""
+    with opened(storage_url(storage), "read") as engine:
+        migrations.check(engine)
+        yield engine
 
 
-def open_study(study: str | int, storage: str | None) -> tuple[Engine, Study]:
+@contextmanager
+def open_study(study: str | int, storage: str | None) -> Iterator[tuple[Engine, Study]]:
     """Open a database for reading and find a study in it."""
-    engine = open_database(storage, "read")
-    with reading(engine) as connection:
-        return engine, studies.find_study(connection, study)
+    with open_database(storage) as engine:
+        with reading(engine) as connection:
+            found = studies.find_study(connection, study)
+        yield engine, found
 
 
 @contextmanager
 def runnable(study: str | int, storage: str | None) -> Iterator[tuple[Engine, Study]]:
     """Open a database for writing, as durable as the study wants it, and find the study in it."""
-    url = storage_url(storage)
-    with opened(url, "read") as engine:
-        migrations.check(engine)
-        with reading(engine) as connection:
-            found = studies.find_study(connection, study)
-    with opened(url, "write", found.definition.search.durability) as engine:
+    with open_study(study, storage) as (_, found):
+        pass
+    with opened(storage_url(storage), "write", found.definition.search.durability) as engine:
         yield engine, located(found)
 
 

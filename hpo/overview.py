@@ -14,7 +14,8 @@ from hpo.summary import Best, Summary
 
 def show(study: str | int, *, storage: str | None = None) -> Summary:
     """Return a study with its stages and trials."""
-    return summarize(*open_study(study, storage))
+    with open_study(study, storage) as (engine, found):
+        return summarize(engine, found)
 
 
 def best(study: str | int, *, storage: str | None = None) -> Best | None:
@@ -24,10 +25,10 @@ def best(study: str | int, *, storage: str | None = None) -> Best | None:
 
 def list_studies(*, storage: str | None = None) -> list[Summary]:
     """Return all studies of a database."""
-    engine = open_database(storage, "read")
-    with reading(engine) as connection:
-        found = studies.all_studies(connection)
-    return [summarize(engine, study) for study in found]
+    with open_database(storage) as engine:
+        with reading(engine) as connection:
+            found = studies.all_studies(connection)
+        return [summarize(engine, study) for study in found]
 
 
 def edge_warnings(summary: Summary, stage: Stage) -> list[str]:

@@ -127,9 +127,9 @@ def replay(
         raise UsageError(f"{trial!r} is not written STAGE/TRIAL, as 1/41")
     stage, number = map(int, written.groups())
     watcher = watcher or Watcher()
-    engine, stored_study = launch.open_study(study, storage)
-    found = launch.located(stored_study)
-    stored, curve = _stored(engine, found, stage, number)
+    with launch.open_study(study, storage) as (engine, stored_study):
+        found = launch.located(stored_study)
+        stored, curve = _stored(engine, found, stage, number)
     if announce is not None:
         announce(found, stored)
     outcome, curve_again = _run(found, stored, watcher)

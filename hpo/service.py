@@ -201,9 +201,9 @@ def decide(
     Raises:
         StateError: The stage is open, or has too few trials.
     """
-    engine, found = open_study(study, storage)
     rule = Rule(top, widen)
-    return next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
+    with open_study(study, storage) as (engine, found):
+        return next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
 
 
 def narrow(

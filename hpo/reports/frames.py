@@ -31,9 +31,8 @@ def report(study: str | int, *, storage: str | None = None) -> pd.DataFrame:
     Raises:
         NotFoundError: There is no such study.
     """
-    engine, found = open_study(study, storage)
     rows, names = [], []
-    with reading(engine) as connection:
+    with open_study(study, storage) as (engine, found), reading(engine) as connection:
         for stage in study_stages(connection, found):
             names += [name for name in stage.space if name not in names]
             rows += stage_trials(connection, stage)
@@ -73,11 +72,10 @@ def curves(study: str | int, *, storage: str | None = None) -> pd.DataFrame:
     Raises:
         NotFoundError: There is no such study.
     """
-    engine, found = open_study(study, storage)
     head = ["study", "stage", "trial", "attempt", "step", "seconds"]
     rows = []
     metrics: set[str] = set()
-    with reading(engine) as connection:
+    with open_study(study, storage) as (engine, found), reading(engine) as connection:
         for stage in study_stages(connection, found):
             for trial, attempt, step, seconds, values in stage_curves(connection, stage):
                 metrics |= set(values)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from hpo.store import curve_metrics, migrations, optuna_tables, trial_rows
-from hpo.store.engine import open_engine, reading
+from hpo.store.engine import Engine, opened, reading
 from hpo.store.optuna_tables import studies as optuna_studies
 from hpo.store.optuna_tables import (
     study_user_attributes,
@@ -70,7 +70,11 @@ def examine(url: str) -> list[Finding]:
     Raises:
         DatabaseError: It cannot be read at all, or is neither ours nor Optuna's.
     """
-    engine = open_engine(url, "read")
+    with opened(url, "read") as engine:
+        return _examine(engine)
+
+
+def _examine(engine: Engine) -> list[Finding]:
     with reading(engine) as connection:
         ours = migrations.revision(connection) is not None or not optuna_tables.present(connection)
     if ours:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, inspect, select
 
 from hpo.errors import DatabaseError
 from hpo.store import migrations, optuna_tables
-from hpo.store.engine import database_path, open_engine, reading
+from hpo.store.engine import database_path, opened, reading
 from hpo.store.sqlite_file import look, waiting
 from hpo.store.studies import all_studies
 from hpo.store.tables import slots
@@ -27,9 +27,8 @@ def status(url: str) -> dict[str, Any]:
     Raises:
         DatabaseError: It cannot be read at all.
     """
-    engine = open_engine(url, "read")
     path = database_path(url)
-    with reading(engine) as connection:
+    with opened(url, "read") as engine, reading(engine) as connection:
         current = migrations.revision(connection)
         found: dict[str, Any] = {
             "file": str(path),
@@ -55,15 +54,15 @@ def upgrade(url: str) -> tuple[str | None, str]:
     Raises:
         DatabaseError: It is not a database of hpo, or a newer one.
     """
-    engine = open_engine(url, "write")
-    with reading(engine) as connection:
-        before = migrations.revision(connection)
-        if before is None and _optuna_schema(connection) is None:
-            raise DatabaseError(
-                f"{database_path(url)} is not a database of hpo or Optuna. Nothing was changed."
-            )
-        optuna_tables.check_head(connection)
-    migrations.upgrade(engine)
+    with opened(url, "write") as engine:
+        with reading(engine) as connection:
+            before = migrations.revision(connection)
+            if before is None and _optuna_schema(connection) is None:
+                raise DatabaseError(
+                    f"{database_path(url)} is not a database of hpo or Optuna. Nothing was changed."
+                )
+            optuna_tables.check_head(connection)
+        migrations.upgrade(engine)
     return before, migrations.HEAD
 
 
@@ -90,7 +89,6 @@ def backup(url: str, target: Path | None) -> Path:
         DatabaseError: The target exists, or the copy cannot be made.
     """
     source = database_path(url)
-    engine = open_engine(url, "read")
     now = datetime.now(UTC)
     target = target or source.with_name(f"{source.stem}-{now:%Y%m%d-%H%M%S}.db")
     if look(target) is not None:
@@ -104,7 +102,10 @@ def backup(url: str, target: Path | None) -> Path:
         )
     try:
         # Half a copy, as a kill leaves it, must not be taken for a whole one.
-        with TemporaryDirectory(".part", "hpo-backup-", target.parent) as folder:
+        with (
+            opened(url, "read") as engine,
+            TemporaryDirectory(".part", "hpo-backup-", target.parent) as folder,
+        ):
             part = Path(folder) / "part"
             with reading(engine) as connection:
                 inspect(connection).get_table_names()  # of what is no database, it fails here

@@ -37,10 +37,21 @@ def test_a_study_is_as_durable_as_its_definition_says(kind: str, home: Path) -> 
         event.remove(Engine, "begin", look)
 
 
+def test_what_python_reads_is_closed_again(home: Path) -> None:
+    """Else a run cannot merge the log beside the file: who copies the file alone loses trials."""
+    hpo.start(place(home, "hill", search={"trials": 2}), workers=1)
+    hpo.show(1)
+    hpo.report(1)
+    hpo.curves(1)
+    hpo.resume(1, trials=3, workers=1)
+    assert [path.name for path in home.glob("hpo.db*")] == ["hpo.db"]
+
+
 def test_limits_given_to_a_run_are_no_part_of_the_study(home: Path) -> None:
     definition = place(home, "hill", search={"trials": 1, "trial_timeout": 50})
     hpo.start(definition, workers=1, timeout=60, trial_memory="1GB")
-    _, study = launch.open_study(1, URL)
+    with launch.open_study(1, URL) as (_, study):
+        pass
     assert study.definition.search.timeout is None
     assert (study.definition.search.trial_timeout, study.definition.search.trial_memory) == (
         50,
