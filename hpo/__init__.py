@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpo.confirming import confirm
     from hpo.definition import Definition, define, load_definition
     from hpo.finding import Finding
     from hpo.objective import Diverged, Pruned, Run
@@ -26,6 +27,7 @@ _HOME = {
     "Run": "hpo.objective",
     "Storage": "hpo.store.optuna_storage",
     "best": "hpo.overview",
+    "confirm": "hpo.confirming",
     "curves": "hpo.reports.frames",
     "decide": "hpo.service",
     "define": "hpo.definition",
@@ -47,6 +49,7 @@ __all__ = [
     "Run",
     "Storage",
     "best",
+    "confirm",
     "curves",
     "decide",
     "define",

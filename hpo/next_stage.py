@@ -76,10 +76,14 @@ def propose(
 ) -> Proposal:
     """Decide what stage follows a stage, and change nothing.
 
+    A stage of `confirm` is passed over: its few settings say nothing about ranges. Nor do its
+    scores join the evidence: means of several seeds among single trials would make the confirmed
+    settings look steadier than their neighbours.
+
     Args:
         engine: The database.
         study: The study.
-        from_stage: Number of the stage; default the last.
+        from_stage: Number of the stage; default the last that searches.
         rule: Settings of the rule.
         ranges: Ranges set by hand, by parameter.
         sampler: Sampler of the next stage; default what suits the decision.
@@ -92,15 +96,21 @@ def propose(
     """
     with reading(engine) as connection:
         all_stages = studies.study_stages(connection, study)
-        number = from_stage if from_stage is not None else all_stages[-1].number
+        last = [stage for stage in all_stages if stage.searches][-1]
+        number = from_stage if from_stage is not None else last.number
         stage = studies.find_stage(connection, study, number)
+        if not stage.searches:
+            raise StateError(
+                f"stage {number} ran a few settings again and searched nothing. Narrow the last "
+                f"stage that did: hpo narrow {study.id} --from-stage {last.number}"
+            )
         studies.refuse_deleted([stage])
         lineage = [stage, *studies.lineage(all_stages, stage)]
         found = [stage_trials(connection, each) for each in lineage]
     definition = study.definition
     seen = evidence(lineage, found)
     if stage.open:
-        _refuse_open(study, stage, stage == all_stages[-1], found[0], seen)
+        _refuse_open(study, stage, stage == last, found[0], seen)
     limits = {**narrowing.default_limits(definition.space), **(definition.limits or {})}
     try:
         decision = narrowing.decide(
@@ -115,7 +125,7 @@ def propose(
         )
     except NotEnoughTrials as error:
         hint = f"Run: hpo resume {study.id} --trials {_grown(stage, error.needed - error.given)}"
-        if not _can_grow(stage, stage == all_stages[-1]):
+        if not _can_grow(stage, stage == last):
             hint = (
                 "Set its next ranges by hand: "
                 f"hpo narrow {study.id} --from-stage {stage.number} --range NAME=LOW:HIGH"
@@ -162,15 +172,17 @@ def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> lis
 def next_command(summary: Summary, stage: Stage) -> str:
     """Return the arguments of the `hpo` command that makes sense after a finished stage."""
     study = summary.study
+    if not stage.searches:
+        return f"best {study.id}"
     if stage.sampler not in sampling.UNIFORM:
         # The rule reads evenly spread trials; after a sampler that follows the best, it is done.
-        return f"best {study.id}"
+        return f"confirm {study.id}"
     lineage = [stage, *studies.lineage(summary.stages, stage)]
     seen = evidence(lineage, [summary.of(each) for each in lineage])
     missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
     if missing <= 0:
         return f"narrow {study.id}"
-    if _can_grow(stage, last=stage == summary.last):
+    if _can_grow(stage, last=stage == summary.searches[-1]):
         return f"resume {study.id} --trials {_grown(stage, missing)}"
     return f"best {study.id}"
 

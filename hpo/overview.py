@@ -32,7 +32,12 @@ def list_studies(*, storage: str | None = None) -> list[Summary]:
 
 
 def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
-    """Return a sentence for each parameter whose best trials lean on an edge of its range."""
+    """Return a sentence for each parameter whose best trials lean on an edge of its range.
+
+    None for a stage of `confirm`: the best of the best lean on nothing.
+    """
+    if not stage.searches:
+        return []
     return list(
         narrowing.edge_warnings(
             stage.space,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpo import catalog, narrowing, next_stage, sampling
 from hpo.definition import MOST_TRIALS, Definition, check_name, load_definition
-from hpo.errors import ObjectiveError, StateError, UsageError
+from hpo.errors import StateError, UsageError
 from hpo.launch import (
     check_data,
     describe,
@@ -24,13 +24,11 @@ from hpo.narrowing import Rule
 from hpo.next_stage import Proposal
 from hpo.overview import summarize
 from hpo.pool import Pool
+from hpo.running import conclude, reconciled, run_stage
 from hpo.store import migrations, studies
-from hpo.store.engine import Connection, Engine, opened, reading, writing
-from hpo.store.findings import replace_findings
-from hpo.store.reconcile import reconcile
+from hpo.store.engine import Connection, opened, writing
 from hpo.study import Ended, Stage, Study
 from hpo.summary import Summary
-from hpo.supervisor import Supervisor
 from hpo.watcher import Watcher
 
 
@@ -159,7 +157,7 @@ def start(
                 seeds=search.seeds,
             )
         this_run, deadline = limited(study, timeout=timeout)
-        ended = _run(engine, this_run, stage, pool, watcher, deadline)
+        ended = run_stage(engine, this_run, stage, pool, watcher, deadline)
         stopped = None
         while ended is Ended.FINISHED and stage.number < stages and stopped is None:
             try:
@@ -170,8 +168,8 @@ def start(
             stopped = found.nothing_to_do
             if stopped is None:
                 stage = next_stage.create(engine, found)
-                ended = _run(engine, this_run, stage, pool, watcher, deadline)
-        _conclude(engine, study, storage, watcher)
+                ended = run_stage(engine, this_run, stage, pool, watcher, deadline)
+        conclude(engine, study, storage, watcher)
         return summarize(engine, study, ended, stopped)
 
 
@@ -251,7 +249,7 @@ def narrow(
         this_run, deadline = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
-        _reconciled(engine, found)
+        reconciled(engine, found)
         rule = Rule(top, widen)
         decided = next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
         if announce is not None:
@@ -263,8 +261,8 @@ def narrow(
         with Pool(found.definition, worker_count(workers, decided.budget)) as pool:
             check_data(pool, found, watcher)
             stage = next_stage.create(engine, decided)
-            ended = _run(engine, this_run, stage, pool, watcher, deadline)
-        _conclude(engine, found, storage, watcher)
+            ended = run_stage(engine, this_run, stage, pool, watcher, deadline)
+        conclude(engine, found, storage, watcher)
         return summarize(engine, found, ended)
 
 
@@ -284,7 +282,7 @@ def resume(
     Args:
         study: Id or name.
         storage: URL of the database.
-        trials: New budget of the last stage; it can only grow.
+        trials: New budget of the last stage that searches; it can only grow.
         timeout: Seconds after which a stage is left open.
         trial_timeout: Seconds after which a trial of this run is stopped and counts as failed.
         trial_memory: Bytes, or a size such as "2GB", at which it is stopped, likewise.
@@ -298,7 +296,7 @@ def resume(
         this_run, deadline = limited(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
-        before = _reconciled(engine, found)
+        before = reconciled(engine, found)
         studies.refuse_deleted([*(stage for stage in before if stage.open), before[-1]])
 
         def open_stages() -> list[Stage]:
@@ -307,32 +305,29 @@ def resume(
                     _raise_budget(connection, found, trials)
                 return [stage for stage in studies.study_stages(connection, found) if stage.open]
 
-        if not any(stage.open for stage in before) and (trials or 0) <= before[-1].budget:
+        if not any(s.open for s in before) and (trials or 0) <= _growing(before).budget:
             open_stages()  # refuses a budget that shrinks
-            _conclude(engine, found, storage, watcher)
+            conclude(engine, found, storage, watcher)
             return summarize(engine, found)
         ended, watcher = None, watcher or Watcher()
         most = max(trials or 0, *(stage.budget for stage in before))
         with Pool(found.definition, worker_count(workers, most)) as pool:
             check_data(pool, found, watcher)
             for stage in open_stages():
-                ended = _run(engine, this_run, stage, pool, watcher, deadline)
+                ended = run_stage(engine, this_run, stage, pool, watcher, deadline)
                 if ended is not Ended.FINISHED:
                     break
-        _conclude(engine, found, storage, watcher)
+        conclude(engine, found, storage, watcher)
         return summarize(engine, found, ended)
 
 
-def _reconciled(engine: Engine, study: Study) -> list[Stage]:
-    """Return the stages of a study, brought to agreement with their trials in the dashboard."""
-    with writing(engine) as connection:
-        for stage in studies.study_stages(connection, study):
-            reconcile(connection, stage, study.definition.metric)
-        return studies.study_stages(connection, study)
+def _growing(stages: Sequence[Stage]) -> Stage:
+    """Return the stage whose budget can be raised: the last that searches."""
+    return [stage for stage in stages if stage.searches][-1]
 
 
 def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
-    last = studies.study_stages(connection, study)[-1]
+    last = _growing(studies.study_stages(connection, study))
     if trials % last.seeds or trials > MOST_TRIALS:
         raise UsageError(
             f"--trials {trials} is not a multiple of seeds ({last.seeds}) up to {MOST_TRIALS:,}"
@@ -346,34 +341,3 @@ def _raise_budget(connection: Connection, study: Study, trials: int) -> None:
             f"{hint}"
         )
     studies.raise_budget(connection, study, last, trials)
-
-
-def _run(
-    engine: Engine,
-    study: Study,
-    stage: Stage,
-    pool: Pool,
-    watcher: Watcher,
-    deadline: float | None,
-) -> Ended:
-    with reading(engine) as connection:
-        ancestors = studies.lineage(studies.study_stages(connection, study), stage)
-    return Supervisor(engine, study, stage, ancestors, pool, watcher).run(deadline)
-
-
-def _conclude(engine: Engine, study: Study, storage: str | None, watcher: Watcher | None) -> None:
-    """Let the definition say what it finds in a study of which no stage is open."""
-    if study.definition.finding is None:
-        return
-    with reading(engine) as connection:
-        if any(stage.open for stage in studies.study_stages(connection, study)):
-            return
-    from hpo.reports import hooks  # and with it pandas
-
-    try:
-        found = hooks.findings(study, storage=storage)
-    except ObjectiveError as error:  # the study itself is done and sound
-        (watcher or Watcher()).warned(str(error))
-        found = []  # what was found before may not be true any more
-    with writing(engine) as connection:
-        replace_findings(connection, study, found)

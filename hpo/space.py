@@ -8,7 +8,7 @@ work on the unit interval and meet a real value only here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -321,6 +321,32 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """Return the space as a definition writes it."""
         return {name: axis.to_json() for name, axis in self.axes.items()}
+
+
+def union(spaces: Iterable[Space]) -> Space:
+    """Return the space that holds what each of a study's stages has searched.
+
+    Args:
+        spaces: Theirs, by number: conditions are those of the first, which only ever lose values.
+    """
+    found: dict[str, Axis] = {}
+    for space in spaces:
+        for name, axis in space.axes.items():
+            found[name] = _union(found[name], axis) if name in found else axis
+    return Space(found)
+
+
+def _union(one: Axis, other: Axis) -> Axis:
+    if isinstance(one, Choice):
+        assert isinstance(other, Choice)
+        more = tuple(choice for choice in other.choices if not one.contains(choice))
+        return replace(one, choices=one.choices + more)
+    assert not isinstance(other, Choice)
+    ends: dict[str, Any] = {"low": min(one.low, other.low), "high": max(one.high, other.high)}
+    both = replace(one, **ends)
+    if both.step is not None and not (both.contains(one.low) and both.contains(other.low)):
+        both = replace(both, step=None)  # a range set by hand may begin between the steps
+    return both
 
 
 def is_number(value: Any) -> bool:

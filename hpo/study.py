@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,11 +45,12 @@ class Stage:
         id: Its number in the database.
         uuid: Its identity; its Optuna study carries it as the user attribute `hpo_stage`.
         number: Its number in the study, from 1.
-        parent: Number of the stage that it was narrowed from, None for the first.
+        parent: Number of the stage that it was narrowed from, None for the first; of a `confirm`
+            the last stage that had searched.
         optuna_study: Name of its Optuna study when it was made.
         kind: "start", "narrow", "widen", "manual" or "confirm".
         space: Its parameters and their ranges.
-        evidence: What `narrow` saw and decided, None for the first.
+        evidence: What `narrow` saw and decided, or what `confirm` chose; None for the first.
         sampler: How its settings are drawn.
         budget: Number of its slots.
         seeds: Replicates of each setting.
@@ -77,6 +78,18 @@ class Stage:
     def open(self) -> bool:
         """Whether some of its slots are not counted yet."""
         return self.finished_at is None
+
+    @property
+    def searches(self) -> bool:
+        """Whether it draws its settings; one of `confirm` repeats what others have found."""
+        return self.kind != "confirm"
+
+    @property
+    def given(self) -> Sequence[Mapping[str, Any]]:
+        """The settings of a stage that does not search, in the order of its slots."""
+        if self.searches or self.evidence is None:
+            return ()
+        return [setting["params"] for setting in self.evidence["settings"]]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from hpo.finalist import Finalist, compared, finalists
 from hpo.finding import Finding
 from hpo.objective import is_loss
 from hpo.study import Counts, Ended, Stage, Study
@@ -25,8 +27,9 @@ class Best:
         value: The score of this one trial.
         mean: Mean score of the setting's replicates, by which it was chosen; None if the stage
             has one trial per setting, until there is a posterior mean.
-        se: Standard error of `score` that comes from the size of the validation set, if known.
-            Replicates share that set: their number does not make it smaller.
+        se: Of a confirmed setting the standard error of `mean`: that of the seeds. Else the
+            standard error of `score` that comes from the size of the validation set, if known;
+            replicates share that set, and their number does not make it smaller.
         params: Its parameters.
     """
 
@@ -72,6 +75,11 @@ class Summary:
         """The newest stage."""
         return self.stages[-1]
 
+    @property
+    def searches(self) -> list[Stage]:
+        """The stages that are none of `confirm`."""
+        return [stage for stage in self.stages if stage.searches]
+
     def counts(self, stage: Stage) -> Counts:
         """Return how the slots of a stage ended."""
         return Counts.of(list(self.of(stage)), stage.budget)
@@ -81,31 +89,66 @@ class Summary:
         return self.trials[self.stages.index(stage)]
 
     def top(self, stage: Stage | None = None, count: int = TOP) -> list[Trial]:
-        """Return the trials with the best observed values, of one stage or of all.
+        """Return the trials with the best observed values, of one stage or of all that search.
 
         Each trial for itself, also where settings have replicates; diverged ones come last.
         """
-        chosen = list(self.of(stage)) if stage else [t for each in self.trials for t in each]
+        chosen = [t for each in ([stage] if stage else self.searches) for t in self.of(each)]
         return ranked(chosen, self.study.definition.direction)[:count]
+
+    def finalists(self, stage: Stage) -> list[Finalist]:
+        """Return the settings of a stage of `confirm`, best first."""
+        return finalists(stage, self.of(stage), self.study.definition.direction)
 
     def best(self, stage: Stage | None = None) -> Best | None:
         """Return the recommended setting, of one stage or of all; None without a result.
 
-        With one trial per setting it is the top trial. With replicates it is the setting with the
-        highest mean (lowest, if lower is better), not the one with the luckiest replicate; it
-        goes by the first of its trials that did not diverge. Settings of which less than half of
-        the replicates have completed are taken only if there is no other. A diverged trial is
-        never recommended.
+        It is the first of `ranking`: with one trial per setting the top trial, after `confirm` the
+        confirmed setting with the best mean. A diverged trial is never recommended.
         """
-        stages = [stage] if stage else self.stages
-        for share in (0.5, 0.0):
-            settings = [t for each in stages for t in self._settings(each, share)]
-            for setting in ranked(settings, self.study.definition.direction):
-                if not setting.diverged:
-                    return self._best(setting)
-        return None
+        setting = next(self._ranked(stage), None)
+        return None if setting is None else self._best(setting)
 
-    def _settings(self, stage: Stage, share: float) -> list[Trial]:
+    def ranking(self) -> list[Trial]:
+        """Return the distinct settings of all stages, best first; diverged ones are left out.
+
+        With one trial per setting, a setting is its trial. With replicates it ranks by its mean
+        (not by its luckiest replicate), and is the first of its trials that did not diverge, with
+        the mean as value. Settings of which less than half of the replicates have completed come
+        after all others.
+
+        A finished stage of `confirm` settles what came before it: its settings rank as `finalists`
+        says, beside those of later stages, and before all others, however lucky those were. One
+        that has lost half of its replicates by divergence is left out.
+        """
+        return list(self._ranked())
+
+    def _ranked(self, only: Stage | None = None) -> Iterator[Trial]:
+        searches = [only] if only else self.searches
+        direction = self.study.definition.direction
+        seen: set[str] = set()
+        if (settled := self._settled(only)) is not None:
+            searches = [stage for stage in searches if stage.searches]
+            found = self.finalists(settled)
+            seen = {_key(f.params) for f in found if f.sound or f.diverged}
+            later = [t for s in searches if s.number > settled.number for t in self._settings(s)]
+            lost = [(0, setting) for setting in _distinct(ranked(later, direction), seen)]
+            lost += [(f.lost, replace(f.scored[0], value=f.mean)) for f in found if f.sound]
+            sign = -1.0 if direction == "maximize" else 1.0
+            for _, setting in sorted(lost, key=lambda each: (each[0], sign * (each[1].value or 0))):
+                yield setting
+        for share in (0.5, 0.0):
+            settings = [t for stage in searches for t in self._settings(stage, share)]
+            yield from _distinct(ranked(settings, direction), seen)
+
+    def _settled(self, only: Stage | None) -> Stage | None:
+        """Return the given stage if it is one of `confirm`, else the last finished one, if any."""
+        if only is not None:
+            return None if only.searches else only
+        confirms = [s for s in self.stages if not (s.searches or s.open or s.deleted)]
+        return confirms[-1] if confirms else None
+
+    def _settings(self, stage: Stage, share: float = 0.5) -> list[Trial]:
         """Return one trial per setting of which a share of the replicates has completed."""
         done = [t for t in self.of(stage) if t.state is TrialState.COMPLETE]
         groups = by_setting(done, stage.seeds)
@@ -116,6 +159,9 @@ class Summary:
         stage = next(s for s in self.stages if s.number == setting.stage)
         trial = next(t for t in self.of(stage) if t.number == setting.number)
         assert trial.value is not None
+        if not stage.searches:
+            of = next(f for f in self.finalists(stage) if trial in f.replicates)
+            return Best(stage.number, trial.number, trial.value, of.mean, of.se, trial.params)
         mean = setting.value if stage.seeds > 1 else None
         best = Best(stage.number, trial.number, trial.value, mean, None, trial.params)
         return replace(best, se=standard_error(self.study, best.score))
@@ -140,7 +186,7 @@ class Summary:
 
     def _stage_json(self, stage: Stage) -> dict[str, Any]:
         counts = self.counts(stage)
-        return {
+        document: dict[str, Any] = {
             "number": stage.number,
             "parent": stage.parent,
             "kind": stage.kind,
@@ -151,6 +197,24 @@ class Summary:
             "space": stage.space.to_json(),
             "evidence": stage.evidence,
         }
+        if not stage.searches:
+            found = self.finalists(stage)
+            told = zip(found, compared(found), strict=True)
+            document["finalists"] = [finalist.to_json(interval) for finalist, interval in told]
+        return document
+
+
+def _distinct(settings: Iterable[Trial], seen: set[str]) -> Iterator[Trial]:
+    """Yield those that did not diverge and were not seen yet, which then are seen."""
+    for setting in settings:
+        if not setting.diverged and (key := _key(setting.params)) not in seen:
+            seen.add(key)
+            yield setting
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    """Return what is equal for equal settings; to Python, True and 1 would be."""
+    return json.dumps(params, sort_keys=True)
 
 
 def standard_error(study: Study, value: float) -> float | None:

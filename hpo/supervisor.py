@@ -80,7 +80,7 @@ class Supervisor:
         self._study = study
         self._stage = stage
         self._search = study.definition.search
-        self._ancestors = ancestors
+        self._lineage = (stage, *ancestors)
         self._pool = pool
         self._watcher = watcher
         self._ledger = Ledger(engine, stage, study.definition.metric, self._patience)
@@ -175,8 +175,7 @@ class Supervisor:
         evidence: list[Trial] = []
         if sampling.needs_evidence(self._stage.sampler):
             with reading(self._engine) as connection:
-                stages = (self._stage, *self._ancestors)
-                trials = [trial for stage in stages for trial in stage_trials(connection, stage)]
+                trials = [t for stage in self._lineage for t in stage_trials(connection, stage)]
             evidence = [t for t in trials if t.state is not TrialState.WAITING and t.params]
         request = sampling.Request(
             space=self._stage.space,
@@ -186,6 +185,7 @@ class Supervisor:
             settings=self._stage.budget // self._stage.seeds,
             direction=self._study.definition.direction,
             replicates=self._stage.seeds,
+            given=self._stage.given,
         )
         return sampling.suggest(self._stage.sampler, request, evidence)
 

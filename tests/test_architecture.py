@@ -55,6 +55,7 @@ ROOMS: dict[str, set[str]] = {
         "scipy",
         "optuna",
     },
+    "hpo.confirmation": {"numpy", "scipy"},  # a pure function of scores
     "hpo.narrowing": {"hpo.narrowing", *(f"hpo.{name}" for name in VOCABULARY)},
     "hpo.store.migrations": {"hpo", "hpo.store", "hpo.errors", "sqlalchemy", "alembic"},
     "hpo.store": {

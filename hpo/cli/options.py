@@ -60,7 +60,7 @@ more_trials = click.option(
     type=int,
     metavar="N",
     callback=_budget,
-    help="Raise the last stage's budget to N.",
+    help="Raise the budget of the last stage that searches to N.",
 )
 sampler = click.option("--sampler", type=click.Choice(SAMPLERS), help="How settings are drawn.")
 timeout = click.option(

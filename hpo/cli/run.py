@@ -1,4 +1,4 @@
-"""The commands that run trials: start, narrow, resume, replay."""
+"""The commands that run trials: start, narrow, confirm, resume, replay."""
 
 from __future__ import annotations
 
@@ -121,6 +121,26 @@ def narrow(
 
 @click.command(cls=options.Command)
 @options.study
+@click.option("--top", type=int, default=5, show_default=True, metavar="K", help="Settings.")
+@click.option("--seeds", type=int, default=5, show_default=True, metavar="R", help="Seeds of each.")
+@options.timeout
+@options.trial_timeout
+@options.trial_memory
+@options.workers
+@options.storage
+@options.as_json
+def confirm(study: str, storage: str | None, as_json: bool, **rest: Any) -> None:
+    """Run the best settings again with fresh seeds, to tell skill from luck."""
+    from hpo import confirming
+    from hpo.cli.progress import Terminal
+
+    with Terminal(storage) as watcher:
+        summary = confirming.confirm(study, storage=storage, watcher=watcher, **rest)
+    _finish(summary, storage, as_json)
+
+
+@click.command(cls=options.Command)
+@options.study
 @options.more_trials
 @options.timeout
 @options.trial_timeout
@@ -180,4 +200,4 @@ def _finish(summary: Summary, storage: str | None, as_json: bool) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
-COMMANDS = (start, narrow, resume, replay)
+COMMANDS = (start, narrow, confirm, resume, replay)

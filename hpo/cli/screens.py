@@ -33,16 +33,19 @@ def print_json(document: Any) -> None:
 def header(study: Study, stage: Stage, workers: int, storage: str | None) -> None:
     """Print what is about to run."""
     seeds = f" ({stage.seeds} seeds per setting)" if stage.seeds > 1 else ""
+    what = stage.sampler if stage.searches else stage.kind
     title = (
         f" · stage {stage.number} of study {study.id} · "
-        f"{stage.sampler} · {stage.budget} trial{'s' * (stage.budget > 1)}{seeds} · "
+        f"{what} · {stage.budget} trial{'s' * (stage.budget > 1)}{seeds} · "
         f"{workers} worker{'s' * (workers > 1)}   "
     )
     database = str(database_path(storage_url(storage)))
     err.print(Text.assemble((study.name, "bold"), title, (database, "dim")))
     width = max(map(cell_len, stage.space))
-    for name, axis in stage.space.axes.items():
+    for name, axis in stage.space.axes.items() if stage.searches else ():
         err.print(f"  {padded(name, width)}  {words.extent(axis)}{words.condition(axis)}")
+    for params in stage.given:
+        err.print(f"  {words.settings(params)}")
     if study.description is not None:
         data = study.description
         all_training = data["train"] + data["validation"]
@@ -73,7 +76,10 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
 
 
 def best_five(summary: Summary, stage: Stage) -> None:
-    """Print the five best trials of a stage in the book's manner."""
+    """Print the five best trials of a stage in the book's manner, or the finalists."""
+    if not stage.searches:
+        tables.finalists(summary, stage)
+        return
     top = [trial for trial in summary.top(stage) if not trial.diverged]
     if not top:
         return
@@ -95,6 +101,10 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     best = summary.best()
     lost = _lost(summary, stage)
     if best is None or summary.best(stage) is None:
+        if not counts.open and not stage.searches:
+            command = f"hpo confirm {study.id}{suffix}"
+            err.print(f"No setting was confirmed: {lost}. The next ones: {command}")
+            return
         if not counts.open:
             failed = next((t for t in summary.of(stage) if t.state is TrialState.FAIL), None)
             why = f" The first error: {words.failure(failed)}" if failed else ""
@@ -107,16 +117,18 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
             f"Recommended: {words.settings(best.params)} – {_chosen(summary, best)}{where}, "
             f"{words.score(best.score)}{_noise(best.se)}.",
         )
-        _gain(summary, stage)
+        if stage.searches:  # a mean of many seeds is no gain over the luckiest trial
+            _gain(summary, stage)
         if lost:
             _warn(f"Of {counts.counted} trials, {lost}.")
     for warning in edge_warnings(summary, stage):
         _warn(warning)
     data = study.description
-    if data is not None and data["validation"] < SMALL_VALIDATION and best and best.se is not None:
+    noise = standard_error(study, best.score) if best else None
+    if data is not None and data["validation"] < SMALL_VALIDATION and noise is not None:
         _warn(
             f"The validation set has {data['validation']:,} examples: "
-            f"accuracies within ± {words.score(2 * best.se)} are hard to tell apart."
+            f"accuracies within ± {words.score(2 * noise)} are hard to tell apart."
         )
     if counts.open:
         why = "The time is over" if summary.ended is Ended.TIMEOUT else "Stopped"
@@ -191,16 +203,22 @@ def best(summary: Summary) -> None:
     for name, value in found.params.items():
         out.print(f"{padded(name, width)}  {value!r}")
     metric = summary.study.definition.metric
+    stage = next(stage for stage in summary.stages if stage.number == found.stage)
     err.print(
         f"{metric} {words.score(found.score)}{_noise(found.se)} (stage {found.stage}, "
-        f"trial {found.trial}; {_chosen(summary, found)} of all stages)",
+        f"trial {found.trial}; {_chosen(summary, found)}{' of all stages' * stage.searches})",
     )
+    if not stage.searches:
+        out.print()
+        tables.finalists(summary, stage)
 
 
 def _chosen(summary: Summary, best: Best) -> str:
     """Return by what a setting was chosen."""
-    seeds = next(stage.seeds for stage in summary.stages if stage.number == best.stage)
-    return "the top trial" if best.mean is None else f"the best mean of {seeds} seeds"
+    stage = next(stage for stage in summary.stages if stage.number == best.stage)
+    if not stage.searches:
+        return f"the best mean of {stage.seeds} fresh seeds"
+    return "the top trial" if best.mean is None else f"the best mean of {stage.seeds} seeds"
 
 
 def _noise(se: float | None) -> str:

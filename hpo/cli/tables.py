@@ -12,6 +12,7 @@ from rich.text import Text
 
 from hpo.cli import hints, words
 from hpo.cli.console import err, out, padded
+from hpo.finalist import Finalist, compared
 from hpo.space import Choice
 from hpo.study import Stage
 from hpo.summary import Summary
@@ -97,6 +98,10 @@ def study(summary: Summary) -> None:
     if any(not isinstance(axis, Choice) for axis in summary.stages[0].space.axes.values()):
         out.print("\n░ range   █ where its five best trials lie", style="dim")
     for stage in summary.stages:
+        if not stage.searches:
+            out.print()
+            finalists(summary, stage)
+            continue
         if stage.evidence is None:
             continue
         out.print(f"\nstage {stage.number}, from stage {stage.parent}:")
@@ -104,11 +109,44 @@ def study(summary: Summary) -> None:
             out.print(f"  {name}: {axis['action']}, {axis['reason']}")
 
 
+def finalists(summary: Summary, stage: Stage) -> None:
+    """Print what a stage of `confirm` found, the best setting first."""
+    found = summary.finalists(stage)
+    said = compared(found)
+    best = next((finalist for finalist in found if finalist.scored), None)
+    rows, tied = [], False
+    for finalist, interval in zip(found, said, strict=True):
+        mean, ends, mark = "–", "–", ""
+        if finalist.mean is not None and interval is not None:
+            mean = words.score(finalist.mean)
+            if interval.low is not None and interval.high is not None:
+                ends = f"{words.score(interval.low)} … {words.score(interval.high)}"
+            if interval.tied and finalist is not best:
+                tied, mark = True, "="
+        trial = f"{finalist.source[0]}/{finalist.source[1]}"
+        rows.append((mark, mean, ends, _lost(finalist), trial, words.settings(finalist.params)))
+    settings = "1 setting" if len(found) == 1 else f"{len(found)} settings"
+    counts = summary.counts(stage)
+    to_come = f", {counts.open} of {stage.budget} trials to come" if counts.open else ""
+    out.print(f"stage {stage.number}, {settings} × {stage.seeds} fresh seeds{to_come}:")
+    _columns(("", "mean", "95 % interval", "lost", "trial", "setting"), rows)
+    if tied:
+        out.print("= cannot be told apart from the first, seed by seed", style="dim")
+
+
+def _lost(finalist: Finalist) -> str:
+    """Return how many replicates gave no score, as `2 of 5 diverged`."""
+    others = finalist.lost - finalist.diverged
+    kinds = ((finalist.diverged, "diverged"), (others, "failed"))
+    told = [f"{count} of {finalist.seeds} {kind}" for count, kind in kinds if count]
+    return ", ".join(told) or "–"
+
+
 def findings(summary: Summary, console: Console = out) -> None:
     """Print what the study was made to check, and what came of it."""
     if not summary.findings:
         return
-    seeds = max(stage.seeds for stage in summary.stages)
+    seeds = max(stage.seeds for stage in summary.searches)
     told = f" ({seeds} seeds per setting)" if seeds > 1 else ""
     console.print(f"\nFindings{told}", style="bold")
     for finding in summary.findings:

@@ -228,7 +228,8 @@ def history(summary: Summary) -> Figure:
         )
     panels.draw_trials(ax, trials, order, scale.place, lambda t: colours[t.stage])
     panels.draw_star(ax, summary, trials, order, scale.place)
-    done = [t for t in trials if t.state is TrialState.COMPLETE]
+    searched = [t for stage in summary.searches for t in summary.of(stage)]
+    done = [t for t in searched if t.state is TrialState.COMPLETE]
     scores = [(order(t), t.value) for t in done if t.value is not None]
     if scores:
         better = np.maximum if summary.study.definition.direction == "maximize" else np.minimum
@@ -304,7 +305,7 @@ def slices(summary: Summary) -> Figure:
         NothingToDraw: No trial has a score.
     """
     scale = _value_scale(summary)
-    axes, trials, last = widest(summary), _all_trials(summary), summary.last
+    axes, trials, last = widest(summary), _all_trials(summary), summary.searches[-1]
     colours = panels.stage_colours(summary)
     figure = style.sheet(
         summary,

@@ -18,6 +18,7 @@ from hpo.errors import ObjectiveError
 from hpo.finding import Finding
 from hpo.importing import INSTALLED, ImportFailed, import_name
 from hpo.launch import located
+from hpo.overview import show
 from hpo.reports import frames
 from hpo.study import Study
 from hpo.tracebacks import said
@@ -54,13 +55,19 @@ def _is_finding(found: object) -> bool:
 def call(key: Literal["finding", "figure"], study: Study, storage: str | None) -> Any:
     """Call a function of the definition with the trials and curves of the study.
 
+    Without those of `confirm`: beside the settings that were searched, all on the same seeds, the
+    best ones again with other seeds would spoil every comparison.
+
     Raises:
         ObjectiveError: It cannot be imported, or raised.
     """
     definition = located(study).definition
     name = getattr(definition, key)
-    trials = frames.report(study.id, storage=storage)
-    curves = frames.curves(study.id, storage=storage)
+    searches = [stage.number for stage in show(study.id, storage=storage).searches]
+    trials, curves = (
+        frame[frame["stage"].isin(searches)].reset_index(drop=True)
+        for frame in (read(study.id, storage=storage) for read in (frames.report, frames.curves))
+    )
     try:
         return import_name(key, name, definition.folder)(trials, curves)
     except ImportFailed as error:

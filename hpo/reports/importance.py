@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -23,7 +22,7 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 
-from hpo.space import Axis, Choice, Float
+from hpo.space import Axis, Choice, Float, union
 from hpo.summary import Summary
 from hpo.trial import Trial, ranked
 
@@ -40,9 +39,8 @@ def importances(summary: Summary) -> dict[str, float]:
     """
     axes = widest(summary)
     # The replicates of `confirm` repeat a few settings and would pass for a crowd of good ones.
-    stages = [stage for stage in summary.stages if stage.kind != "confirm"]
     completed = ranked(
-        [trial for stage in stages for trial in summary.of(stage)],
+        [trial for stage in summary.searches for trial in summary.of(stage)],
         summary.study.definition.direction,
     )
     if len(axes) < 2 or len(completed) < _LEAST:
@@ -66,11 +64,7 @@ def importances(summary: Summary) -> dict[str, float]:
 
 def widest(summary: Summary) -> dict[str, Axis]:
     """Return each parameter of a study with its range over all stages together."""
-    found: dict[str, Axis] = {}
-    for stage in summary.stages:
-        for name, axis in stage.space.axes.items():
-            found[name] = _union(found[name], axis) if name in found else axis
-    return found
+    return dict(union(stage.space for stage in summary.stages).axes)
 
 
 def position(axis: Axis, value: Any) -> float:
@@ -80,16 +74,6 @@ def position(axis: Axis, value: Any) -> float:
     # By type too: True and 1 can both be choices.
     places = {(isinstance(c, bool), c): i for i, c in enumerate(axis.choices)}
     return float(places[isinstance(value, bool), value])
-
-
-def _union(one: Axis, other: Axis) -> Axis:
-    if isinstance(one, Choice):
-        assert isinstance(other, Choice)
-        more = tuple(choice for choice in other.choices if not one.contains(choice))
-        return replace(one, choices=one.choices + more)
-    assert not isinstance(other, Choice)
-    ends: dict[str, Any] = {"low": min(one.low, other.low), "high": max(one.high, other.high)}
-    return replace(one, **ends)
 
 
 def _in_memory(

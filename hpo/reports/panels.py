@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
@@ -155,18 +155,21 @@ def draw_star(
     x: Callable[[Trial], float],
     y: Callable[[Trial], Any],
 ) -> None:
-    """Put a star on the best trial of the study, if it is among the given ones."""
+    """Put a star on the best trial of the study, if it is among the given ones.
+
+    Where scores are heights, it stands at the mean of the setting's replicates.
+    """
     best = summary.best()
     for trial in trials:
         if best is not None and (trial.stage, trial.number) == (best.stage, best.trial):
-            ax.plot(x(trial), y(trial), zorder=4, **_STAR)
+            ax.plot(x(trial), y(replace(trial, value=best.score)), zorder=4, **_STAR)
 
 
 def band(ax: Axes, summary: Summary) -> None:
-    """Shade the standard error of the best value: what lies in it may well be as good."""
+    """Shade the standard error of the best score: what lies in it may well be as good."""
     best = summary.best()
     if best is not None and best.se is not None:
-        ax.axhspan(best.value - best.se, best.value + best.se, zorder=0.5, **_BAND)
+        ax.axhspan(best.score - best.se, best.score + best.se, zorder=0.5, **_BAND)
 
 
 def mark_keys(trials: Iterable[Trial], completed: str = "completed") -> list[Artist]:
@@ -272,6 +275,8 @@ def draw_range(ax: Axes, row: int, stage: Stage, name: str, widest_axis: Axis) -
     """Draw the range of one stage and return its label."""
     label = f"stage {stage.number}"
     axis = stage.space.axes.get(name)
+    if not stage.searches:
+        return f"{label}\n{stage.kind}"
     bar: dict[str, Any] = {"height": BAR + 0.14, "color": style.PALE, "zorder": 0.5}
     if axis is None:
         return f"{label}\nnot searched"

@@ -151,8 +151,11 @@ def _about(summary: Summary) -> list[str]:
     if best is None:
         score += "no trial has completed yet"
     else:
-        score += f"best {compact(best.value)}"
-        if best.se is not None and summary.study.description is not None:
+        stage = next(stage for stage in summary.stages if stage.number == best.stage)
+        score += f"best {compact(best.score if not stage.searches else best.value)}"
+        if best.se is not None and not stage.searches:
+            score += f" ± {best.se:.2g} (standard error over {stage.seeds} fresh seeds)"
+        elif best.se is not None and summary.study.description is not None:
             examples = summary.study.description["validation"]
             score += f" ± {best.se:.2g} (standard error on {examples:,} validation examples)"
         score += f", trial {best.stage}/{best.trial}"
@@ -173,7 +176,8 @@ def _about_stage(summary: Summary, stage: Stage) -> str:
     }
     ended = "".join(f", {count} {kind}" for kind, count in kinds.items() if count)
     trials = "1 trial" if stage.budget == 1 else f"{stage.budget} trials"
-    return f"stage {stage.number} ({stage.kind}, {stage.sampler}): {trials}{ended}"
+    how = f"{stage.kind}, {stage.sampler}" if stage.searches else stage.kind
+    return f"stage {stage.number} ({how}): {trials}{ended}"
 
 
 @look()

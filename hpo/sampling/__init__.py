@@ -19,16 +19,27 @@ from hpo.sampling.request import Request
 from hpo.space import Choice, Space
 from hpo.trial import Trial
 
-__all__ = ["SAMPLERS", "UNIFORM", "Request", "check", "needs_evidence", "run_seed", "suggest"]
+__all__ = [
+    "GIVEN",
+    "SAMPLERS",
+    "UNIFORM",
+    "Request",
+    "check",
+    "needs_evidence",
+    "run_seed",
+    "suggest",
+]
 
 SAMPLERS = ("random", "tpe", "gp", "cmaes", "qmc", "grid")
 UNIFORM = frozenset({"random", "qmc", "grid"})
 """Samplers that cover the space evenly, whatever the other trials gave."""
+GIVEN = "given"
+"""What a stage of `confirm` has in the place of a sampler; nobody can choose it."""
 
 
 def needs_evidence(sampler: str) -> bool:
     """Return whether a sampler looks at the trials that there are."""
-    return sampler not in UNIFORM
+    return sampler not in (*UNIFORM, GIVEN)
 
 
 def check(sampler: str, space: Space, settings: int) -> int:
@@ -96,6 +107,10 @@ def suggest(sampler: str, request: Request, evidence: Sequence[Trial]) -> dict[s
             from hpo.sampling import grid
 
             return grid.suggest(request)
+        case "given":
+            from hpo.sampling import given
+
+            return given.suggest(request)
         case "cmaes":
             from hpo.sampling import evolution
 

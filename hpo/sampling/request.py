@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hpo.space import Space
 
@@ -20,6 +22,7 @@ class Request:
         direction: "maximize" or "minimize".
         replicates: How many trials a setting has (`seeds` of the definition): trial number n
             belongs to setting n // replicates.
+        given: The settings of a stage whose settings are given: those of `confirm`.
     """
 
     space: Space
@@ -29,3 +32,4 @@ class Request:
     settings: int
     direction: str
     replicates: int = 1
+    given: Sequence[Mapping[str, Any]] = ()
