@@ -111,6 +111,8 @@ def _correlation(x: _Array, there: _Mask) -> float:
 @functools.cache
 def _level_of_means(pattern: _Pattern, correlation: float) -> float:
     """Return the level at which no interval of all misses its mean, with the confidence asked."""
+    if len(pattern) == 1:
+        return 1 - CONFIDENCE
     there = np.array(pattern)
     return _quantile(
         _p_values(math.sqrt(correlation) * common + math.sqrt(1 - correlation) * own, there).min(-1)

@@ -208,7 +208,7 @@ DOORS = {
     "click": ["hpo.cli.*"],
     "cmaes": ["hpo.sampling.evolution"],
     "matplotlib": ["hpo.reports.*", "studies.ch06.drawing"],
-    "numpy": ["core.*", "hpo.sampling.*", "hpo.reports.*", "studies.*"],
+    "numpy": ["core.*", "hpo.sampling.*", "hpo.confirmation", "hpo.reports.*", "studies.*"],
     "optuna": ["hpo.sampling.*", "hpo.store.*", "hpo.reports.importance"],
     "optuna_dashboard": ["hpo.dashboard"],
     "pandas": ["hpo.reports.frames", "studies.ch06.*"],
@@ -216,7 +216,7 @@ DOORS = {
     "psutil": ["hpo.pool"],
     "pydantic": ["hpo.definition"],
     "rich": ["hpo.cli.*"],
-    "scipy": ["hpo.sampling.*"],
+    "scipy": ["hpo.sampling.*", "hpo.confirmation"],
     "sqlalchemy": ["hpo.store.*", "alembic.*"],
 }
 

@@ -11,7 +11,16 @@ import sys
 import pytest
 
 from hpo.errors import DefinitionError
-from hpo.sampling import SAMPLERS, UNIFORM, Request, check, needs_evidence, run_seed, suggest
+from hpo.sampling import (
+    GIVEN,
+    SAMPLERS,
+    UNIFORM,
+    Request,
+    check,
+    needs_evidence,
+    run_seed,
+    suggest,
+)
 from hpo.space import Space
 from hpo.space_parsing import parse_space
 from hpo.trial import Trial, TrialState
@@ -296,6 +305,32 @@ def test_check_passes_or_says_what_does_not_fit(sampler, space_name):
 def test_check_refuses_an_empty_space(sampler):
     with pytest.raises(DefinitionError, match="is empty"):
         check(sampler, Space({}), 10)
+
+
+# What `confirm` has in the place of a sampler
+
+
+@pytest.mark.parametrize("space_name", list(SPACES))
+def test_given_settings_come_in_their_order_whatever_the_evidence(space_name):
+    space = space_of(space_name)
+    rng = random.Random(0)
+    given = [space.from_unit([rng.random() for _ in space]) for _ in range(4)]
+    turned = [dict(reversed(params.items())) for params in given]
+    for setting, params in enumerate(given):
+        one = Request(space, 3, 2, setting, 4, "maximize", replicates=5, given=turned)
+        drawn = suggest(GIVEN, one, evidence_in(space))
+        assert drawn == params == suggest(GIVEN, one, [])
+        assert list(drawn) == list(params)
+        assert space.contains(drawn)
+        drawn.clear()
+    assert turned == given  # what was given is left as it was
+    assert not needs_evidence(GIVEN)
+
+
+def test_nobody_can_choose_them():
+    assert GIVEN not in SAMPLERS
+    with pytest.raises(DefinitionError, match="there is no sampler 'given'"):
+        check(GIVEN, space_of("book"), 10)
 
 
 # A program of its own, so that the other process shares nothing but the code. It draws with all

@@ -70,6 +70,16 @@ STAGE = {
     "space": {...: AXIS},
     "evidence": maybe({...: EVIDENCE}),
 }
+NUMBERS = {key: maybe(REAL) for key in ("mean", "se", "low", "high")}
+FINALIST = {
+    "from": {"stage": WHOLE, "trial": WHOLE},
+    "params": ANY,
+    "scores": [maybe(REAL)],
+    "diverged": WHOLE,
+    "lost": WHOLE,
+    **NUMBERS,
+    "tied": maybe(bool),
+}
 BEST = {
     "stage": WHOLE,
     "trial": WHOLE,
@@ -156,6 +166,20 @@ def test_best(studied):
     best = asked("best", 1, "--storage", url)
     check(best, BEST)
     assert best == narrowed["best"]
+
+
+def test_confirm(tmp_path):
+    url = f"sqlite:///{tmp_path}/hpo.db"
+    definition = place(tmp_path, space=SPACE, search={"trials": 6})
+    asked("start", definition, "--storage", url)
+    said = asked("confirm", 1, "--top", 2, "--seeds", 2, "--storage", url)
+    check(said, {**SUMMARY, "stages": [(STAGE, {**STAGE, "finalists": [FINALIST]})]})
+    stage = said["stages"][1]
+    assert (stage["kind"], stage["sampler"], stage["parent"]) == ("confirm", "given", 1)
+    check(stage["evidence"], {"settings": TOP})
+    assert [len(stage["finalists"]), len(stage["evidence"]["settings"])] == [2, 2]
+    assert stage["space"] == said["stages"][0]["space"]
+    assert asked("show", 1, "--storage", url) == said
 
 
 def test_a_dry_run(studied):

@@ -1,11 +1,13 @@
 """Which setting is recommended, and how sure its score is."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from hpo.definition import Definition
+from hpo.finalist import compared
 from hpo.space import Float, Space
 from hpo.study import Stage, Study
 from hpo.summary import Summary, standard_error
@@ -156,3 +158,69 @@ def test_the_mean_of_huge_scores_is_finite():
     best = study_.best()
     assert best is not None
     assert best.mean == 1.5e308
+
+
+# The ranking
+
+
+def test_settings_are_ranked_once_each_and_diverged_ones_never():
+    again = Trial(2, 0, TrialState.COMPLETE, {"x": 0.1}, 0.8)
+    found = summary([row(0, 0.7), row(1, 0.9), row(2, 0.95, lost=True)], [again])
+    assert [(t.stage, t.number) for t in found.ranking()] == [(1, 1), (1, 0)]
+    assert summary([row(0, 0.9, lost=True)]).ranking() == []
+
+
+def confirmed(finalists, *, open_=False, later=(), direction="maximize"):
+    """A search of five trials, then a confirmation given as replicates by setting."""
+    search = [row(number, 0.9 - number / 100) for number in range(5)]
+    found = summary(search, [], list(later), direction=direction)
+    chosen = [{"stage": 1, "trial": n, "value": 0.0, "params": {"x": n / 10}} for n in finalists]
+    stage = replace(
+        found.stages[1],
+        kind="confirm",
+        evidence={"settings": chosen},
+        seeds=3,
+        finished_at=None if open_ else NOW,
+    )
+    trials = [
+        Trial(
+            2, 3 * i + j, TrialState.COMPLETE, {"x": n / 10}, v or 0.1, diverged_at=None if v else 7
+        )
+        for i, (n, values) in enumerate(finalists.items())
+        for j, v in enumerate(values)
+    ]
+    stages = [found.stages[0], stage, *found.stages[2 : 2 + bool(later)]]
+    return replace(found, stages=stages, trials=[search, trials, *([later] if later else [])])
+
+
+def order(found):
+    return [round(10 * t.params["x"]) for t in found.ranking()]
+
+
+def test_a_confirmation_settles_what_came_before_it():
+    means = {0: [0.5, 0.5, 0.5], 1: [0.7, 0.6, 0.8]}
+    assert order(confirmed(means)) == [1, 0, 2, 3, 4]
+    assert order(confirmed(means, direction="minimize")) == [0, 1, 4, 3, 2]
+    assert order(confirmed(means, open_=True)) == [0, 1, 2, 3, 4]
+    best = confirmed(means).best()
+    assert best is not None
+    assert (best.stage, best.trial, best.value) == (2, 3, 0.7)
+    assert (best.mean, best.se) == (pytest.approx(0.7), pytest.approx(0.1 / math.sqrt(3)))
+
+
+def test_later_settings_compete_with_the_confirmed_ones():
+    means = {0: [0.5, 0.5, 0.5], 1: [0.7, 0.6, 0.8]}
+    later = [row(7, 0.6, stage=3), row(0, 0.99, stage=3), row(8, 0.99, stage=3, lost=True)]
+    # x = 0 is a finalist: a lucky trial more does not count against its mean.
+    assert order(confirmed(means, later=later)) == [1, 7, 0, 2, 3, 4]
+
+
+def test_lost_replicates_come_before_means():
+    means = {0: [0.5, 0.5, 0.5], 1: [0.9, None, 0.9], 2: [None, None, 0.95], 3: [None] * 3}
+    found = confirmed(means)
+    assert order(found) == [0, 1, 4]
+    finalists = found.finalists(found.stages[1])
+    assert [f.diverged for f in finalists] == [0, 1, 2, 3]
+    assert [f.mean for f in finalists] == [0.5, 0.9, 0.95, None]
+    assert [f.sound for f in finalists] == [True, True, False, False]
+    assert [said and said.tied for said in compared(finalists)] == [True, False, True, None]

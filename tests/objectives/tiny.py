@@ -226,3 +226,22 @@ def outlived(params, run):
     run.report(0, score=0.5)
     time.sleep(0.05)
     return 0.5
+
+
+def fragile(params, run):
+    """Better and better to the right, where one seed in two breaks it beyond 1e-3."""
+    noise = random.Random(run.seed)
+    run.report(0, score=-9.0)
+    if params["x"] > 1e-3 and noise.random() < 0.5:
+        run.report(1, score=math.nan)
+    return math.log10(params["x"]) + noise.gauss(0, 0.01)
+
+
+def broken_later(params, run):
+    """Work until there is a file `broken`, then raise; diverge if it says so."""
+    sign = Path(__file__).parent / "broken"
+    run.report(0, score=0.5)
+    if sign.exists():
+        run.report(1, score=math.nan if sign.read_text() == "diverge" else 0.5)
+        raise ValueError("broken")
+    return math.log10(params["x"])

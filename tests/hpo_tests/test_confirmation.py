@@ -1,0 +1,105 @@
+"""The intervals of a confirmation: how often they cover, and what they do with lost replicates."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from hpo.confirmation import intervals
+
+PAGE = Path(__file__).parents[2] / "benchmarks" / "confirm.py"
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    """Return the benchmark, of which this file runs a small part."""
+    specification = importlib.util.spec_from_file_location("confirm_benchmark", PAGE)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["confirm_benchmark"] = module  # where its dataclasses look for their types
+    specification.loader.exec_module(module)
+    yield module
+    del sys.modules["confirm_benchmark"]
+
+
+@pytest.mark.parametrize(
+    ("correlation", "spread", "means"),
+    [(0.0, "equal", "ties"), (0.9, "equal", "ties"), (0.5, "unequal", "apart")],
+)
+def test_five_intervals_cover_together_and_so_does_that_of_the_picked_one(
+    simulation, correlation, spread, means
+):
+    held = simulation.measure(simulation.Case(5, 5, correlation, spread, means), 1000, seed=1)
+    assert 0.93 <= held.all <= 0.97
+    assert held.picked >= 0.93
+    assert held.wrong <= 0.07
+
+
+def test_a_plain_interval_of_the_picked_one_does_not(simulation):
+    case = simulation.Case(5, 5, 0.0, "equal", "ties")
+    assert simulation.measure(case, 1000, seed=1).plain < 0.93
+
+
+def test_they_cover_where_replicates_are_lost():
+    generator = np.random.default_rng(3)
+    covered = []
+    for _ in range(400):
+        scores = generator.standard_normal((5, 5)) + generator.standard_normal(5)
+        rows = scores.tolist()
+        rows[1][2] = rows[3][0] = rows[3][1] = None
+        covered.append(all(said.low <= 0 <= said.high for said in intervals(rows)))
+    assert 0.92 <= np.mean(covered) <= 0.98
+
+
+def test_one_setting_has_the_t_interval():
+    scores = [0.1, 0.4, 0.2, 0.6, 0.3]
+    (said,) = intervals([scores])
+    low, high = t.interval(0.95, 4, np.mean(scores), np.std(scores, ddof=1) / 5**0.5)
+    assert (said.mean, said.se) == pytest.approx((0.32, np.std(scores, ddof=1) / 5**0.5))
+    assert (said.low, said.high) == pytest.approx((low, high))
+    assert said.tied
+
+
+def test_a_lost_replicate_is_neither_averaged_nor_paired():
+    first, second = [0.5, 0.6, 0.7, 0.6, 0.5], [0.4, 0.5, 0.6, 0.5, None]
+    said = intervals([first, second])[1]
+    assert said.mean == pytest.approx(0.5)
+    assert said.se == pytest.approx(np.std(second[:4], ddof=1) / 2)
+    # Four degrees of freedom became three: a wider interval from the same spread.
+    whole = intervals([first, [0.4, 0.5, 0.6, 0.5, 0.5]])[1]
+    assert (said.high - said.mean) / said.se > (whole.high - whole.mean) / whole.se
+    assert not said.tied  # the same difference for every seed that both have
+
+
+def test_what_the_seeds_share_does_not_hide_a_difference():
+    luck = np.array([0.0, 3.0, -2.0, 5.0, 1.0])
+    noise = np.array([0.01, -0.02, 0.0, 0.02, -0.01])
+    first, second = intervals([(luck + 0.5).tolist(), (luck + noise).tolist()])
+    assert first.tied
+    assert not second.tied
+    assert second.low < first.mean < second.high  # their own intervals say nothing of it
+    assert intervals([(luck + 0.5).tolist(), luck[::-1].tolist()])[1].tied  # without the pairs
+
+
+def test_a_single_score_has_a_mean_and_no_more():
+    one, other = intervals([[0.5, 0.6, 0.7], [None, 0.4, None]])
+    assert (other.mean, other.se, other.low, other.high) == (0.4, None, None, None)
+    assert other.tied
+    assert one.low < 0.6 < one.high
+
+
+def test_scores_without_noise_have_no_width():
+    first, same, other = intervals([[0.5] * 5, [0.5] * 5, [0.25] * 5])
+    assert (first.low, first.high) == (0.5, 0.5)
+    assert (first.tied, same.tied, other.tied) == (True, True, False)
+
+
+def test_the_same_scores_give_the_same_answer_and_the_scale_does_not_matter():
+    scores = np.random.default_rng(0).standard_normal((4, 6))
+    once = intervals(scores.tolist())
+    assert intervals(scores.tolist()) == once
+    scaled = intervals((scores * 1e-6 + 1.0).tolist())
+    assert [s.low for s in scaled] == pytest.approx([1 + 1e-6 * s.low for s in once], rel=1e-9)
+    assert [s.tied for s in scaled] == [s.tied for s in once]
