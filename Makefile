@@ -29,6 +29,7 @@ book: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/storage.py
+	$(BIN)/python benchmarks/confirm.py
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check

@@ -24,6 +24,7 @@ SMALL = {
     "hpo start --sampler random": "--trials 30 --epochs 2",
     "hpo start mnist-book --sampler random --workers 2": "--quick",
     "hpo narrow my": "--trials 8",
+    "hpo confirm 1": "--top 2 --seeds 2",
     "hpo start my.toml --sampler tpe --trials 30 --name tpe-at-once": "--trials 8",
     "hpo data fetch mnist": f"--from {MNIST}/mnist",
 }

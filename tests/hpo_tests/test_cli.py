@@ -606,7 +606,7 @@ def test_data_that_is_not_here(home):
 def test_help_and_version():
     shown = done("--help").stdout
     names = re.findall(r"^  (\w+)  ", shown, re.MULTILINE)
-    assert names[:3] == ["start", "narrow", "resume"]
+    assert names[:4] == ["start", "narrow", "confirm", "resume"]
     for name in names:
         assert "Usage: " in done(name, "--help").stdout
     assert done("--version").stdout == f"hpo, version {hpo.__version__}\n"

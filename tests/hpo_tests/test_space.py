@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hpo.errors import DefinitionError
 from hpo.sampling import grid
-from hpo.space import Choice, Float, Int, Space
+from hpo.space import Choice, Float, Int, Space, union
 from hpo.space_parsing import parse_space
 
 LR = {"low": 1e-6, "high": 1e-2, "log": True}
@@ -294,3 +294,31 @@ def test_fixing_keeps_the_other_conditions():
         }
     )
     assert space.fixing("a", 1)["x"] == Float(0.0, 1.0, when={"b": (1,)})
+
+
+# The union of the spaces of a study
+
+
+def test_a_union_holds_the_settings_of_all_its_spaces():
+    first = parse_space({"lr": LR, "optimizer": OPTIMIZER, "momentum": MOMENTUM})
+    second = parse_space(
+        {"lr": {"low": 1e-3, "high": 1.0, "log": True}, "optimizer": {"choices": ["adam", "sgd"]}}
+    )
+    both = union([first, second])
+    assert (both["lr"].low, both["lr"].high) == (1e-6, 1.0)
+    assert both["optimizer"] == first["optimizer"]  # whose order stays
+    assert both["momentum"] == first["momentum"]
+    assert union([first]) == first
+
+
+@pytest.mark.parametrize(
+    ("low", "step"), [(20, 10), (15, None)], ids=["on the steps", "between them"]
+)
+def test_a_union_keeps_a_step_that_fits_both(low, step):
+    first = Space({"n": Int(10, 50, step=10), "z": Float(0.1, 0.5, step=0.1)})
+    second = Space({"n": Int(low, 70, step=10), "z": Float(low / 100, 0.7, step=0.1)})
+    both = union([first, second])
+    assert both["n"] == Int(10, 70, step=step)
+    for space in (first, second):
+        for name, axis in space.axes.items():
+            assert all(both[name].contains(value) for value in axis.values())
