@@ -63,7 +63,7 @@ def confirm(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
         before = reconciled(engine, found)
-        studies.refuse_deleted(stage for stage in before if stage.searches)
+        studies.refuse_deleted([stage for stage in before if stage.searches][-1:])
         chosen = choose(summarize(engine, found), top)
         watcher = watcher or Watcher()
         with Pool(found.definition, worker_count(workers, len(chosen) * seeds)) as pool:

@@ -108,12 +108,17 @@ def finalists(stage: Stage, trials: Sequence[Trial], direction: str) -> list[Fin
     return sorted(found, key=lambda f: (not f.sound, f.lost, sign * (f.mean or 0.0)))
 
 
-def compared(found: Sequence[Finalist]) -> list[Interval | None]:
-    """Return the simultaneous intervals of finalists, None for one without a score."""
+def compared(found: Sequence[Finalist], step: float = 0.0) -> list[Interval | None]:
+    """Return the simultaneous intervals of finalists, None for one without a score.
+
+    Args:
+        found: The finalists, best first.
+        step: Distance of the values that a score can have; 0 where it can have any.
+    """
     from hpo import confirmation  # and with it NumPy and SciPy, which few commands need
 
     scored = [finalist for finalist in found if finalist.scored]
-    said = iter(confirmation.intervals([f.scores for f in scored]) if scored else ())
+    said = iter(confirmation.intervals([f.scores for f in scored], step) if scored else ())
     return [next(said) if finalist.scored else None for finalist in found]
 
 

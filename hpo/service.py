@@ -297,7 +297,7 @@ def resume(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
         before = reconciled(engine, found)
-        studies.refuse_deleted([*(stage for stage in before if stage.open), before[-1]])
+        studies.refuse_deleted([*(stage for stage in before if stage.open), _growing(before)])
 
         def open_stages() -> list[Stage]:
             with writing(engine) as connection:

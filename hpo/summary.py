@@ -6,13 +6,16 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.finalist import Finalist, compared, finalists
 from hpo.finding import Finding
 from hpo.objective import is_loss
 from hpo.study import Counts, Ended, Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, merged, ranked
+
+if TYPE_CHECKING:
+    from hpo.confirmation import Interval
 
 TOP = 5
 
@@ -100,6 +103,15 @@ class Summary:
         """Return the settings of a stage of `confirm`, best first."""
         return finalists(stage, self.of(stage), self.study.definition.direction)
 
+    def confirmed(self, stage: Stage) -> list[tuple[Finalist, Interval | None]]:
+        """Return the finalists with their intervals, None for one without a score."""
+        found = self.finalists(stage)
+        data = self.study.description
+        scores = [score for f in found for score in f.scores if score is not None]
+        shares = all(_is_share(self.study, score) for score in scores)
+        step = 1 / data["validation"] if data is not None and shares else 0.0
+        return list(zip(found, compared(found, step), strict=True))
+
     def best(self, stage: Stage | None = None) -> Best | None:
         """Return the recommended setting, of one stage or of all; None without a result.
 
@@ -132,8 +144,8 @@ class Summary:
             found = self.finalists(settled)
             seen = {_key(f.params) for f in found if f.sound or f.diverged}
             later = [t for s in searches if s.number > settled.number for t in self._settings(s)]
-            lost = [(0, setting) for setting in _distinct(ranked(later, direction), seen)]
-            lost += [(f.lost, replace(f.scored[0], value=f.mean)) for f in found if f.sound]
+            lost = [(f.lost, replace(f.scored[0], value=f.mean)) for f in found if f.sound]
+            lost += [(0, setting) for setting in _distinct(ranked(later, direction), seen)]
             sign = -1.0 if direction == "maximize" else 1.0
             for _, setting in sorted(lost, key=lambda each: (each[0], sign * (each[1].value or 0))):
                 yield setting
@@ -198,10 +210,14 @@ class Summary:
             "evidence": stage.evidence,
         }
         if not stage.searches:
-            found = self.finalists(stage)
-            told = zip(found, compared(found), strict=True)
-            document["finalists"] = [finalist.to_json(interval) for finalist, interval in told]
+            document["finalists"] = [f.to_json(said) for f, said in self.confirmed(stage)]
         return document
+
+
+def _is_share(study: Study, value: float) -> bool:
+    """Return whether a score is a share of the validation set's examples."""
+    described = study.description is not None
+    return described and not is_loss(study.definition.metric) and 0 <= value <= 1
 
 
 def _distinct(settings: Iterable[Trial], seen: set[str]) -> Iterator[Trial]:
@@ -226,8 +242,7 @@ def standard_error(study: Study, value: float) -> float | None:
 
     None where the data are not described, or the score is not a share of examples.
     """
-    metric = study.definition.metric
-    if study.description is None or is_loss(metric) or not 0 <= value <= 1:
+    if study.description is None or not _is_share(study, value):
         return None
     n = study.description["validation"]
     p = (value * n + 2) / (n + 4)

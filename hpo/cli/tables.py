@@ -12,7 +12,7 @@ from rich.text import Text
 
 from hpo.cli import hints, words
 from hpo.cli.console import err, out, padded
-from hpo.finalist import Finalist, compared
+from hpo.finalist import Finalist
 from hpo.space import Choice
 from hpo.study import Stage
 from hpo.summary import Summary
@@ -111,11 +111,10 @@ def study(summary: Summary) -> None:
 
 def finalists(summary: Summary, stage: Stage) -> None:
     """Print what a stage of `confirm` found, the best setting first."""
-    found = summary.finalists(stage)
-    said = compared(found)
-    best = next((finalist for finalist in found if finalist.scored), None)
+    found = summary.confirmed(stage)
+    best = next((finalist for finalist, _ in found if finalist.scored), None)
     rows, tied = [], False
-    for finalist, interval in zip(found, said, strict=True):
+    for finalist, interval in found:
         mean, ends, mark = "–", "–", ""
         if finalist.mean is not None and interval is not None:
             mean = words.score(finalist.mean)

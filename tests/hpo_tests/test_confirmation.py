@@ -103,3 +103,27 @@ def test_the_same_scores_give_the_same_answer_and_the_scale_does_not_matter():
     scaled = intervals((scores * 1e-6 + 1.0).tolist())
     assert [s.low for s in scaled] == pytest.approx([1 + 1e-6 * s.low for s in once], rel=1e-9)
     assert [s.tied for s in scaled] == [s.tied for s in once]
+
+
+def test_replicates_that_agree_by_rounding_alone_claim_no_certainty():
+    first, second = [0.91] * 5, [0.90] * 5
+    exact = intervals([first, second])
+    assert not exact[1].tied
+    rounded = intervals([first, second], step=0.01)
+    assert [said.mean for said in rounded] == pytest.approx([0.91, 0.90])
+    assert all(said.high - said.low > 0.008 for said in rounded)
+    assert intervals([first[:2], second[:2]], step=0.01)[1].tied  # two seeds may agree by chance
+    generator = np.random.default_rng(4)
+    covered = []
+    for _ in range(400):
+        true = generator.uniform(0.4, 0.6, (5, 1))
+        scores = np.round(true + generator.normal(0, 0.004, (5, 5)), 2)
+        said = intervals(scores.tolist(), step=0.01)
+        covered.append(all(s.low <= t <= s.high for s, t in zip(said, true[:, 0], strict=True)))
+    assert np.mean(covered) >= 0.95
+
+
+def test_fine_steps_change_next_to_nothing():
+    scores = np.random.default_rng(0).normal(0.9, 0.01, (3, 5))
+    plain, stepped = intervals(scores.tolist()), intervals(scores.tolist(), step=1e-3)
+    assert [s.high for s in stepped] == pytest.approx([s.high for s in plain], rel=1e-3)
