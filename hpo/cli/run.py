@@ -121,8 +121,12 @@ def narrow(
 
 @click.command(cls=options.Command)
 @options.study
-@click.option("--top", type=int, default=5, show_default=True, metavar="K", help="Settings.")
-@click.option("--seeds", type=int, default=5, show_default=True, metavar="R", help="Seeds of each.")
+@click.option(
+    "--top", type=int, default=5, show_default=True, metavar="K", help="How many settings."
+)
+@click.option(
+    "--seeds", type=int, default=5, show_default=True, metavar="R", help="How many seeds."
+)
 @options.timeout
 @options.trial_timeout
 @options.trial_memory
