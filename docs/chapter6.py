@@ -15,6 +15,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 import hpo
 from hpo.errors import HpoError
 from hpo.overview import list_studies
@@ -48,8 +50,9 @@ run by the same service, stored in the same database, with its figure and its *f
 book says, what was measured, and whether it holds. `hpo start ch06/NAME` runs one, `hpo plot` draws
 its figure, `hpo show` prints its finding.
 
-The contenders of a comparison share their seeds: they begin with the same weights and see the same
-batches. Lines are means over the seeds, bands their whole range. Where the book looks at test
+The contenders of a comparison share their seeds: they see the same batches, and begin with the same
+weights where these are not what is compared. Lines are means over the seeds; bands, where there are
+any and nothing else is said, their whole range. Where the book looks at test
 images while it experiments, these studies look at images held out from the training file, on which
 none of them trains; the test set stays locked.
 
@@ -71,9 +74,8 @@ def main(quick: bool) -> None:
     (folder / "chapter6").mkdir(parents=True, exist_ok=True)
     for name, summary in zip(NAMES, shown, strict=True):
         style.save(figures.own(summary, storage), folder / "chapter6" / f"{name}.png")
-    draw_best_twenty(
-        summaries[f"ch06/{NARROWED}"], storage, folder / "chapter6" / f"{NARROWED}-best.png"
-    )
+    best_twenty = draw_best_twenty(summaries[f"ch06/{NARROWED}"], storage)
+    style.save(best_twenty, folder / "chapter6" / f"{NARROWED}-best.png")
     (folder / "chapter6.md").write_text(text)
 
 
@@ -102,11 +104,11 @@ def hpo_command(*arguments: str, storage: str) -> None:
         sys.exit(ended.returncode)
 
 
-def draw_best_twenty(summary: Summary, storage: str, path: Path) -> None:
-    """Write figure 6-24 of the book: the curves of the best twenty trials inside its range."""
+def draw_best_twenty(summary: Summary, storage: str) -> Figure:
+    """Draw figure 6-24 of the book: the curves of the best twenty trials inside its range."""
     first = replace(summary, stages=summary.stages[:1], trials=summary.trials[:1])
     curves = hpo.curves(summary.study.id, storage=storage).query("stage == 1")
-    style.save(figures.learning_curves(first, curves), path)
+    return figures.learning_curves(first, curves)
 
 
 def page(summaries: list[Summary], quick: bool) -> str:

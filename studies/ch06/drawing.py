@@ -19,7 +19,19 @@ from hpo.reports.style import BLUE, INK, MUTED, ORANGE, PALE, PALETTE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BLUE", "INK", "MUTED", "ORANGE", "PALE", "band", "colours", "sheet", "smooth"]
+__all__ = [
+    "BLUE",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "PALE",
+    "accuracies",
+    "band",
+    "colours",
+    "losses",
+    "sheet",
+    "smooth",
+]
 
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 

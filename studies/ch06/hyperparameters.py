@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hpo.finding import Finding
+from studies.ch06.measures import complete
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,8 +91,7 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
 
 
 def _best(trials: pd.DataFrame, count: int = TOP) -> pd.DataFrame:
-    sound = trials[(trials["state"] == "COMPLETE") & ~trials["diverged"]]
-    return sound.nlargest(count, "value")
+    return trials[complete(trials)].nlargest(count, "value")
 
 
 def _range(values: Iterable[float]) -> str:
