@@ -131,12 +131,20 @@ def start(
     url, watcher = storage_url(storage), watcher or Watcher()
     if name is not None:
         check_name(name)
+    if used * search.seeds < search.trials:
+        watcher.warned(
+            f"The grid has {used * search.seeds} trials; {search.trials} were asked for."
+        )
     with (
         Pool(configured, worker_count(workers, used * search.seeds)) as pool,
         # The workers are importing the objective while the database is opened.
         opened(url, "create", search.durability) as engine,
     ):
         description = describe(pool, configured, watcher)
+        if configured.finding or configured.figure:
+            from hpo.reports import hooks  # and with it numpy
+
+            hooks.check(configured)
         migrations.prepare(engine)
         with writing(engine) as connection:
             free = studies.free_name(connection, name or configured.name)
@@ -368,7 +376,7 @@ def _conclude(engine: Engine, study: Study, storage: str | None, watcher: Watche
     with reading(engine) as connection:
         if any(stage.open for stage in studies.study_stages(connection, study)):
             return
-    from hpo.reports import hooks  # and with it pandas
+    from hpo.reports import hooks
 
     try:
         found = hooks.findings(study, storage=storage)

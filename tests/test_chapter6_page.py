@@ -126,10 +126,13 @@ def test_a_section_says_what_its_study_is(gallery: ModuleType) -> None:
     for name in NAMES:
         module = importlib.import_module(f"studies.ch06.{name.replace('-', '_')}")
         assert module.__doc__.strip() in section(name)
-    assert "`hpo start ch06/grid-vs-random`: 8 trials, 2 seeds for each setting." in section(
-        "grid-vs-random"
+    assert (
+        "`hpo start ch06/grid-vs-random --quick`: 8 trials, 2 seeds for each setting."
+        in section("grid-vs-random")
     )
-    assert "`hpo start ch06/hyperparameters --stages 3`: 90 trials." in section("hyperparameters")
+    assert "`hpo start ch06/hyperparameters --quick --stages 3`: 90 trials." in section(
+        "hyperparameters"
+    )
 
 
 def test_the_best_inside_the_books_range_are_those_of_the_first_stage(gallery: ModuleType) -> None:

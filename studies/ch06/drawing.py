@@ -108,7 +108,7 @@ def losses(ax: Axes, trials: pd.DataFrame, curves: pd.DataFrame, contender: str)
         loss = by_step[name]
         line = {**style, "linestyle": "-", "marker": marker, "markersize": 4}
         ax.plot(loss.index, smooth(loss), label=name, markevery=len(loss) // 20, **line)
-    ax.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, None))
+    ax.set(xlabel="iteration", ylabel="loss on the batch, smoothed", ylim=(0, None))
     ax.legend(title=contender)
 
 

@@ -132,12 +132,9 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         majority["random"].mean(), color=drawing.MUTED, linestyle=":", label="most frequent class"
     )
     right.set(ylabel="accuracy on held-out images", xlim=(-0.5, 2.5), ylim=(0, 1))
-    right.set_xticks(
-        range(len(accuracy.columns)),
-        [
-            f"{start}\n{distinct[start].mean():.0f} of {units[start].mean():.0f} units distinct"
-            for start in accuracy
-        ],
-    )
+    of_all = [f"{distinct[each].mean():.0f} of {units[each].mean():.0f}" for each in accuracy]
+    ticks = [f"{start}\n{count}" for start, count in zip(accuracy, of_all, strict=True)]
+    right.set_xticks(range(len(ticks)), ticks)
+    right.set_xlabel("initial weights, and units of a layer that are distinct in the end")
     right.legend(loc="upper left")
     return sheet
