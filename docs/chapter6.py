@@ -15,6 +15,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 import hpo
 from hpo.errors import HpoError
 from hpo.overview import list_studies
@@ -48,14 +50,19 @@ run by the same service, stored in the same database, with its figure and its *f
 book says, what was measured, and whether it holds. `hpo start ch06/NAME` runs one, `hpo plot` draws
 its figure, `hpo show` prints its finding.
 
-The contenders of a comparison share their seeds: they begin with the same weights and see the same
-batches. Lines are means over the seeds, bands their whole range. Where the book looks at test
+The contenders of a comparison share their seeds: they see the same batches, and begin with the same
+weights where these are not what is compared. Lines are means over the seeds; bands, where there are
+any and nothing else is said, their whole range. Where the book looks at test
 images while it experiments, these studies look at images held out from the training file, on which
 none of them trains; the test set stays locked.
 
-`make book` wrote this page{size}.
+`{command}` wrote this page.{warning}
 
 """
+QUICK = """
+
+**This is the quick size: small images (digits), fewer seeds, shorter trainings.** The text under a
+heading is about the full one, on MNIST; here some findings come out differently."""
 
 
 def main(quick: bool) -> None:
@@ -63,18 +70,20 @@ def main(quick: bool) -> None:
     folder = Path("chapter6-quick") if quick else Path(__file__).parent
     database = Path("book-quick.db" if quick else "book.db")
     storage = f"sqlite:///{database}"
-    for name in NAMES:
+    for number, name in enumerate(NAMES, start=1):
+        print(f"\n{number} of {len(NAMES)}: ch06/{name}", flush=True)
         run(name, database, storage, quick)
+    print("\nDrawing the figures …", flush=True)
     summaries = {summary.study.name: summary for summary in list_studies(storage=storage)}
     shown = [summaries[f"ch06/{name}"] for name in NAMES]
     text = page(shown, quick)
     (folder / "chapter6").mkdir(parents=True, exist_ok=True)
     for name, summary in zip(NAMES, shown, strict=True):
         style.save(figures.own(summary, storage), folder / "chapter6" / f"{name}.png")
-    draw_best_twenty(
-        summaries[f"ch06/{NARROWED}"], storage, folder / "chapter6" / f"{NARROWED}-best.png"
-    )
+    best_twenty = draw_best_twenty(summaries[f"ch06/{NARROWED}"], storage)
+    style.save(best_twenty, folder / "chapter6" / f"{NARROWED}-best.png")
     (folder / "chapter6.md").write_text(text)
+    print(f"Wrote {folder / 'chapter6.md'}")
 
 
 def run(name: str, database: Path, storage: str, quick: bool) -> None:
@@ -102,16 +111,15 @@ def hpo_command(*arguments: str, storage: str) -> None:
         sys.exit(ended.returncode)
 
 
-def draw_best_twenty(summary: Summary, storage: str, path: Path) -> None:
-    """Write figure 6-24 of the book: the curves of the best twenty trials inside its range."""
+def draw_best_twenty(summary: Summary, storage: str) -> Figure:
+    """Draw figure 6-24 of the book: the curves of the best twenty trials inside its range."""
     first = replace(summary, stages=summary.stages[:1], trials=summary.trials[:1])
     curves = hpo.curves(summary.study.id, storage=storage).query("stage == 1")
-    style.save(figures.learning_curves(first, curves), path)
+    return figures.learning_curves(first, curves)
 
 
 def page(summaries: list[Summary], quick: bool) -> str:
     """Return the gallery as Markdown."""
-    size = ", at the quick size on digits" if quick else ""
     table = ["| experiment | what is said | it holds |", "|---|---|---|"]
     for name, summary in zip(NAMES, summaries, strict=True):
         if not summary.findings:
@@ -119,22 +127,25 @@ def page(summaries: list[Summary], quick: bool) -> str:
         for finding in summary.findings:
             verdict = "yes" if finding.holds else "**no**"
             table.append(f"| [{name}](#{name}) | {finding.claim} | {verdict} |")
-    head = HEAD.format(size=size)
-    return "\n".join([head + "\n".join(table) + "\n", *map(section, NAMES, summaries)])
+    command = "python docs/chapter6.py --quick" if quick else "make book"
+    head = HEAD.format(command=command, warning=QUICK if quick else "")
+    sections = [section(*each, quick) for each in zip(NAMES, summaries, strict=True)]
+    return "\n".join([head + "\n".join(table) + "\n", *sections])
 
 
-def section(name: str, summary: Summary) -> str:
+def section(name: str, summary: Summary, quick: bool) -> str:
     """Return what the page says of one experiment: what it is, its figure, its findings."""
     about = importlib.import_module(f"studies.ch06.{name.replace('-', '_')}").__doc__
     assert about is not None
     trials = sum(map(len, summary.trials))
     seeds = max(stage.seeds for stage in summary.stages)
     replicates = f", {seeds} seeds for each setting" if seeds > 1 else ""
-    stages = f" --stages {len(summary.stages)}" if len(summary.stages) > 1 else ""
+    options = " --quick" if quick else ""
+    options += f" --stages {len(summary.stages)}" if len(summary.stages) > 1 else ""
     lines = [
         f"## {name}\n",
         f"{about.strip()}\n",
-        f"`hpo start ch06/{name}{stages}`: {trials} trials{replicates}.\n",
+        f"`hpo start ch06/{name}{options}`: {trials} trials{replicates}.\n",
         f"![{name}](chapter6/{name}.png)\n",
     ]
     if name == NARROWED:

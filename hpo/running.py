@@ -42,7 +42,7 @@ def conclude(engine: Engine, study: Study, storage: str | None, watcher: Watcher
     with reading(engine) as connection:
         if any(stage.open for stage in studies.study_stages(connection, study)):
             return
-    from hpo.reports import hooks  # and with it pandas
+    from hpo.reports import hooks
 
     try:
         found = hooks.findings(study, storage=storage)

@@ -129,12 +129,20 @@ def start(
     url, watcher = storage_url(storage), watcher or Watcher()
     if name is not None:
         check_name(name)
+    if used * search.seeds < search.trials:
+        watcher.warned(
+            f"The grid has {used * search.seeds} trials; {search.trials} were asked for."
+        )
     with (
         Pool(configured, worker_count(workers, used * search.seeds)) as pool,
         # The workers are importing the objective while the database is opened.
         opened(url, "create", search.durability) as engine,
     ):
         description = describe(pool, configured, watcher)
+        if configured.finding or configured.figure:
+            from hpo.reports import hooks  # and with it numpy
+
+            hooks.check(configured)
         migrations.prepare(engine)
         with writing(engine) as connection:
             free = studies.free_name(connection, name or configured.name)

@@ -155,3 +155,8 @@ _ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "batch_norm": ("true or false", lambda value: isinstance(value, bool)),
     "batch_size": _COUNT,
 }
+
+
+def without(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return settings without those that an experiment has of its own."""
+    return {name: value for name, value in params.items() if name not in names}

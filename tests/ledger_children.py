@@ -25,7 +25,7 @@ from databases import LOST, PARAMS, ledger_of, steps, url_of
 from processes import Child
 
 from hpo.errors import SlotTakenOver, StateError
-from hpo.store import lease, maintenance, migrations, studies
+from hpo.store import lease, migrations, studies
 from hpo.store.attempt import Claim, Outcome
 from hpo.store.engine import open_engine, reading, writing
 from hpo.store.ledger import Ledger
@@ -202,7 +202,8 @@ def make(path: Path) -> Callable[[], object]:
 
 
 def upgrade(path: Path) -> Callable[[], object]:
-    return lambda: maintenance.upgrade(url_of(path))
+    engine = open_engine(url_of(path), "write")  # not closed: that is a write of its own
+    return lambda: migrations.upgrade(engine)
 
 
 def _held(path: str | Path, study: int = 1) -> tuple[Ledger, Claim]:

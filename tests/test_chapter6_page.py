@@ -17,6 +17,7 @@ from databases import problems, sql
 
 import hpo
 from hpo.catalog import find_definition
+from hpo.reports.style import compact
 
 NAMES = ("optimizer-paths", "grid-vs-random", "hyperparameters")
 DB = Path("book-quick.db")
@@ -111,6 +112,38 @@ def test_each_finding_is_shown_as_it_is_stored(name: str, gallery: ModuleType) -
         rest = line.replace(finding.claim, "").replace(finding.measured, "")
         assert ("does not hold" not in rest and "holds" in rest) == finding.holds
         assert ("does not hold" in rest) == (not finding.holds)
+
+
+def test_the_table_says_what_the_sections_say(gallery: ModuleType) -> None:
+    head, *_ = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
+    for name in NAMES:
+        for finding in hpo.show(f"ch06/{name}", storage=STORAGE).findings:
+            verdict = "yes" if finding.holds else "**no**"
+            assert f"| [{name}](#{name}) | {finding.claim} | {verdict} |" in head
+
+
+def test_a_section_says_what_its_study_is(gallery: ModuleType) -> None:
+    for name in NAMES:
+        module = importlib.import_module(f"studies.ch06.{name.replace('-', '_')}")
+        assert module.__doc__.strip() in section(name)
+    assert (
+        "`hpo start ch06/grid-vs-random --quick`: 8 trials, 2 seeds for each setting."
+        in section("grid-vs-random")
+    )
+    assert "`hpo start ch06/hyperparameters --quick --stages 3`: 90 trials." in section(
+        "hyperparameters"
+    )
+
+
+def test_the_best_inside_the_books_range_are_those_of_the_first_stage(gallery: ModuleType) -> None:
+    study = "ch06/hyperparameters"
+    first = hpo.report(study, storage=STORAGE).query("stage == 1")
+    best = sorted(first["value"], reverse=True)
+    listed = re.findall(r"validation accuracy ([\d.]+):", section("hyperparameters"))
+    assert listed == [f"{value:.3f}" for value in best[:5]]
+    figure = gallery.draw_best_twenty(hpo.show(study, storage=STORAGE), STORAGE)
+    titles = [title for ax in figure.axes if (title := ax.get_title("left"))]
+    assert titles == [f"Best-{i}: {compact(value)}" for i, value in enumerate(best[:20], start=1)]
 
 
 def test_an_interrupted_study_is_completed(gallery: ModuleType) -> None:

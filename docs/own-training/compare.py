@@ -19,5 +19,6 @@ def figure(trials, curves):
     axes = drawn.subplots()
     for width, of_width in steps.groupby("params_width"):
         axes.plot(of_width.groupby("step")["val_accuracy"].mean(), label=f"{width} units")
+    axes.set(xlabel="epoch", ylabel="validation accuracy")
     axes.legend()
     return drawn

@@ -41,6 +41,7 @@ def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> 
     else:
         tables.study(summary)
         tables.findings(summary)
+        screens.finding_missing(summary, storage)
         tables.retries(summary)
         tables.deleted(summary)
         tables.failures(summary, storage, whole=ctx.meta["hpo.debug"])

@@ -75,6 +75,14 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
         err.print(f"Look at what there is: {show}", soft_wrap=True)
 
 
+def finding_missing(summary: Summary, storage: str | None) -> None:
+    """Say so where a study has none of the findings that it was to have."""
+    name = summary.study.definition.finding
+    if name is not None and not summary.findings and not any(s.open for s in summary.stages):
+        resume = f"hpo resume {summary.study.id}{hints.suffix(storage)}"
+        err.print(f"No finding of {name} is stored. To hear why: {resume}", soft_wrap=True)
+
+
 def best_five(summary: Summary, stage: Stage) -> None:
     """Print the five best trials of a stage in the book's manner, or the finalists."""
     if not stage.searches:

@@ -150,10 +150,16 @@ def findings(summary: Summary, console: Console = out) -> None:
     console.print(f"\nFindings{told}", style="bold")
     for finding in summary.findings:
         verdict, style = ("holds", "green") if finding.holds else ("does not hold", "yellow")
-        console.print(
-            Text.assemble("  ", (f"{verdict:<15}", style), words.printable(finding.claim))
-        )
-        console.print(Text(f"  {'':<15}{words.printable(finding.measured)}", "dim"))
+        _hanging(console, Text(f"  {verdict:<15}", style), Text(words.printable(finding.claim)))
+        _hanging(console, Text(" " * 17), Text(words.printable(finding.measured), "dim"))
+
+
+def _hanging(console: Console, head: Text, body: Text) -> None:
+    """Print a text whose further lines begin below its first one."""
+    width = max(console.width - len(head), 10)
+    for line in [body] if console.soft_wrap else body.wrap(console, width):
+        console.print(Text.assemble(head, line))
+        head = Text(" " * len(head))
 
 
 def deleted(summary: Summary) -> None:

@@ -1,30 +1,45 @@
 """What a definition says of its own study: the functions `finding` and `figure`.
 
-Both get the study as pandas frames, what `hpo.report` and `hpo.curves` return. A mistake in one of
-them is told, and costs the study nothing.
+Both get the study as pandas frames, what `hpo.report` and `hpo.curves` return. One that cannot be
+found is refused before the study begins; a mistake in it is told at the end, and costs nothing.
 """
 
 from __future__ import annotations
 
 import sysconfig
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from hpo.definition import Definition
 from hpo.errors import ObjectiveError
 from hpo.finding import Finding
 from hpo.importing import INSTALLED, ImportFailed, import_name
 from hpo.launch import located
 from hpo.overview import show
-from hpo.reports import frames
 from hpo.study import Study
 from hpo.tracebacks import said
 
 _OURS = Path(__file__).parents[1]
 _PYTHONS = sysconfig.get_path("stdlib")
+
+
+Hook = Literal["finding", "figure"]
+
+
+def check(definition: Definition) -> None:
+    """Import the functions that a definition names.
+
+    Raises:
+        ObjectiveError: One cannot be imported.
+    """
+    for key in get_args(Hook):
+        if getattr(definition, key) is not None:
+            _imported(key, definition)
 
 
 def findings(study: Study, *, storage: str | None = None) -> list[Finding]:
@@ -52,7 +67,7 @@ def _is_finding(found: object) -> bool:
     )
 
 
-def call(key: Literal["finding", "figure"], study: Study, storage: str | None) -> Any:
+def call(key: Hook, study: Study, storage: str | None) -> Any:
     """Call a function of the definition with the trials and curves of the study.
 
     Without those of `confirm`: beside the settings that were searched, all on the same seeds, the
@@ -61,20 +76,33 @@ def call(key: Literal["finding", "figure"], study: Study, storage: str | None) -
     Raises:
         ObjectiveError: It cannot be imported, or raised.
     """
+    from hpo.reports import frames  # and with it pandas
+
     definition = located(study).definition
-    name = getattr(definition, key)
+    hook = _imported(key, definition)
     searches = [stage.number for stage in show(study.id, storage=storage).searches]
     trials, curves = (
         frame[frame["stage"].isin(searches)].reset_index(drop=True)
         for frame in (read(study.id, storage=storage) for read in (frames.report, frames.curves))
     )
     try:
-        return import_name(key, name, definition.folder)(trials, curves)
+        return hook(trials, curves)
+    except Exception as error:  # the user's code may raise anything
+        raise _raised(key, definition, error) from error
+
+
+def _imported(key: Hook, definition: Definition) -> Callable[..., Any]:
+    try:
+        return import_name(key, getattr(definition, key), definition.folder)
     except ImportFailed as error:
         raise ObjectiveError(str(error)) from error
     except Exception as error:  # the user's code may raise anything
-        what = said(traceback.format_exc())
-        raise ObjectiveError(f"{key} = {name!r} raised {what}{_place(error)}") from error
+        raise _raised(key, definition, error) from error
+
+
+def _raised(key: Hook, definition: Definition, error: Exception) -> ObjectiveError:
+    name, what = getattr(definition, key), said(traceback.format_exc())
+    return ObjectiveError(f"{key} = {name!r} raised {what}{_place(error)}")
 
 
 def _place(error: Exception) -> str:

@@ -49,8 +49,8 @@ def _lengths(space: Space, settings: int) -> dict[str, int]:
     if discrete > settings:
         raise DefinitionError(
             f"The grid of the discrete parameters has {discrete} combinations, more than the "
-            f"{settings} settings of the budget; raise [search] trials, or give a parameter "
-            "fewer choices or a larger step"
+            f"{settings} settings of the budget (trials / seeds); raise [search] trials, or give a "
+            "parameter fewer choices or a larger step"
         )
     points = _root(settings // discrete, continuous) if continuous else 0
     return {name: axis.count if axis.discrete else points for name, axis in axes.items()}

@@ -2,7 +2,8 @@
 
 The book draws the histograms of one network of each kind. Here there are several of each, all
 with the same inputs and, before they are scaled, the same weights; the histograms show all of
-them. As in the book, those of ReLU end at 1, and what is larger is not shown.
+them. As in the book, those of ReLU end at 1, and what is larger is not shown. What is lumpy in the
+last layers of sigmoid is that each unit says nearly the same to every input: there are 100 values.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
             ),
         ),
         Finding(
-            "tanh with Xavier: less distorted than sigmoid, a bell around 0",
+            "tanh with Xavier: in the last layer less distorted than sigmoid, a bell around 0",
             f"mean of the outputs, over all layers, {spread(mean['tanh xavier'])}; distance of "
             "the last layer's distribution from a bell "
             f"{spreads(off[['sigmoid xavier', 'tanh xavier']])}; tanh's standard deviation there "

@@ -19,7 +19,19 @@ from hpo.reports.style import BLUE, INK, MUTED, ORANGE, PALE, PALETTE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BLUE", "INK", "MUTED", "ORANGE", "PALE", "band", "colours", "sheet", "smooth"]
+__all__ = [
+    "BLUE",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "PALE",
+    "accuracies",
+    "band",
+    "colours",
+    "losses",
+    "sheet",
+    "smooth",
+]
 
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 
@@ -96,7 +108,7 @@ def losses(ax: Axes, trials: pd.DataFrame, curves: pd.DataFrame, contender: str)
         loss = by_step[name]
         line = {**style, "linestyle": "-", "marker": marker, "markersize": 4}
         ax.plot(loss.index, smooth(loss), label=name, markevery=len(loss) // 20, **line)
-    ax.set(xlabel="iteration", ylabel="loss on the batch", ylim=(0, None))
+    ax.set(xlabel="iteration", ylabel="loss on the batch, smoothed", ylim=(0, None))
     ax.legend(title=contender)
 
 

@@ -4,7 +4,10 @@ The book takes the advice from Bergstra and Bengio, "Random search for hyper-par
 optimization" (JMLR 13, 2012), whose figure 1 this is: a score that depends on one parameter of
 two. Which of them it will be is not known before the search, so a grid spends its points on both.
 The points are drawn by the samplers of `hpo` itself, whose grid goes from end to end of each axis,
-and tried in a random order; where the optimum lies differs by seed.
+and tried in a random order; where the optimum lies differs by seed. Points in the middle of their
+cells would serve a grid better than points on the borders. Random ones beat that grid, too: mean of
+the best score with 9 points 0.83 against 0.68 (on the borders 0.50), with 25 points 0.96 against
+0.86 (0.79).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Replicates of one seed began with the same weights and saw the same batches, so contenders are
 compared within a row. "Ahead with every seed" is a sign test: of five pairs chance passes 1 in 32.
 
-A replicate that diverged has no number (NaN): its pair is ahead of nothing.
+A replicate that diverged, failed or was given up has no number (NaN): it is ahead of nothing.
 """
 
 from __future__ import annotations
@@ -62,21 +62,26 @@ def average(
 
 def _by_seed(trials: pd.DataFrame, values: pd.Series[float], contender: str) -> pd.DataFrame:
     names = trials[f"params_{contender}"].map(str)
-    measured = trials["trial"].map(values).where(~trials["diverged"])
+    measured = trials["trial"].map(values).where(complete(trials))
     rows = trials.assign(measured=measured, contender=names)
     return rows.pivot(index="seed", columns="contender", values="measured")[list(names.unique())]
+
+
+def complete(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Return which trials were trained to their end."""
+    return (trials["state"] == "COMPLETE") & ~trials["diverged"]
 
 
 def spread(values: pd.Series[float], digits: int = 3) -> str:
     """Return the mean of replicates and the range that they fill, as text."""
     known = values.dropna()
-    diverged = f"{len(values) - len(known)} of {len(values)} diverged"
+    missing = f"{len(values) - len(known)} of {len(values)} without a result"
     if known.empty:
-        return diverged
+        return missing
     shown = f"{known.mean():.{digits}f}"
     if len(known) > 1:
         shown += f" ({known.min():.{digits}f} … {known.max():.{digits}f})"
-    return shown if len(known) == len(values) else f"{shown}, {diverged}"
+    return shown if len(known) == len(values) else f"{shown}, {missing}"
 
 
 def spreads(table: pd.DataFrame, digits: int = 3) -> str:

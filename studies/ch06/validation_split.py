@@ -12,26 +12,33 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core import accuracy
+from hpo.errors import ObjectiveError
 from hpo.finding import Finding
 from hpo.objective import Description, Run
 from studies import mlp
 from studies.ch06.measures import first_stage, spread
 from studies.mlp import prepare
-from studies.settings import Settings
+from studies.settings import Settings, without
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 
+FEWEST = 20
+"""Portions: two halves, of which a fifth is more than one portion."""
+
+
 def describe(fixed: Mapping[str, Any]) -> Description:
     """Say how many images there are; in how many portions they are judged is our own setting."""
-    return mlp.describe(_training(fixed))
+    if fixed["portions"] < FEWEST:
+        raise ObjectiveError(f"portions ({fixed['portions']}) must be {FEWEST} at least.")
+    return mlp.describe(without(fixed, "portions"))
 
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train once, report the accuracy on each portion, and return the accuracy on all."""
-    network, trainer, split = prepare(Settings.parse(_training(params)), run.seed)
+    network, trainer, split = prepare(Settings.parse(without(params, "portions")), run.seed)
     trainer.fit(
         (split.x_train, split.t_train),
         epochs=params["epochs"],
@@ -44,10 +51,6 @@ def train(params: Mapping[str, Any], run: Run) -> float:
         share = float(accuracy(scores[portion], split.t_val[portion]))
         run.report(step, val_accuracy=share, images=size)
     return float(accuracy(scores, split.t_val))
-
-
-def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "portions"}
 
 
 @first_stage
@@ -70,7 +73,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
             "so does the held-out half itself, when it is used to choose",
             f"with all {half:,} images of a half {spread(optimism[half], 4)}",
             # Over two halves in turn it cannot be negative: only its size says something.
-            holds=bool(optimism[half].mean() > 0.002),
+            holds=bool((optimism[half] > 0.002).all()),
         ),
         Finding(
             "more validation images choose a better setting",

@@ -18,10 +18,11 @@ import numpy as np
 from core import MLP
 from core.functions import FloatArray
 from hpo.finding import Finding
-from hpo.objective import Run
+from hpo.objective import Description, Run
+from studies import mlp
 from studies.ch06.measures import at_end, first_stage, spread, spreads
 from studies.mlp import fit, prepare
-from studies.settings import Settings
+from studies.settings import Settings, without
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,16 @@ ROUNDING = 1e-3
 """Share of a layer's largest weight; random weights differ by far more."""
 
 
+def describe(fixed: Mapping[str, Any]) -> Description:
+    """Say how many images there are; the start is a setting of this experiment."""
+    return mlp.describe(without(fixed, "start"))
+
+
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train; the last step counts the units that differ, and looks at the held-out images."""
     start = params["start"]
-    chosen = {name: params[name] for name in params if name != "start"}
-    settings = Settings.parse({**chosen, "init": "he" if start == "random" else "zeros"})
+    init = "he" if start == "random" else "zeros"
+    settings = Settings.parse({**without(params, "start"), "init": init})
     network, trainer, split = prepare(settings, run.seed)
     if start == "constant":
         for weights in weight_matrices(network):
@@ -77,6 +83,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
         for metric in ("distinct_units", "units", "val_accuracy", "majority")
     )
     beyond = accuracy - majority
+    steps = curves["step"].max()
     share = f"the most frequent class makes up {spread(majority['random'])}"
     return [
         Finding(
@@ -95,7 +102,8 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
         ),
         Finding(
             "nor does it where all weights start at another value",
-            f"held-out accuracy {spreads(accuracy[['constant', 'random']])}; {share}",
+            f"held-out accuracy after {steps:,} batches "
+            f"{spreads(accuracy[['constant', 'random']])}; {share}",
             holds=_does_not_learn(beyond, "constant"),
         ),
     ]
@@ -124,12 +132,9 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         majority["random"].mean(), color=drawing.MUTED, linestyle=":", label="most frequent class"
     )
     right.set(ylabel="accuracy on held-out images", xlim=(-0.5, 2.5), ylim=(0, 1))
-    right.set_xticks(
-        range(len(accuracy.columns)),
-        [
-            f"{start}\n{distinct[start].mean():.0f} of {units[start].mean():.0f} units distinct"
-            for start in accuracy
-        ],
-    )
+    of_all = [f"{distinct[each].mean():.0f} of {units[each].mean():.0f}" for each in accuracy]
+    ticks = [f"{start}\n{count}" for start, count in zip(accuracy, of_all, strict=True)]
+    right.set_xticks(range(len(ticks)), ticks)
+    right.set_xlabel("initial weights, and units of a layer that are distinct in the end")
     right.legend(loc="upper left")
     return sheet

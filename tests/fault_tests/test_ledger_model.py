@@ -12,7 +12,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -417,13 +417,13 @@ def test_the_ledger_does_what_the_model_does(
         path = shutil.copy(template, tmp_path / f"{next(numbers)}.db")
         found = Histories(path, clock, seen)
         # To prepare the queries of a check anew at each step would take most of the time.
-        monkeypatch.setattr(check, "open_engine", lambda url, mode: found.reader)
+        monkeypatch.setattr(check, "opened", lambda url, mode: nullcontext(found.reader))
         return found
 
     run_state_machine_as_test(
         history,
         settings=settings(
-            max_examples=2000 if soak else 50,
+            max_examples=2000 if soak else 30,
             stateful_step_count=30,
             derandomize=not soak,
             database=None,

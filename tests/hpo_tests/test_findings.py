@@ -132,7 +132,6 @@ def test_an_open_stage_is_too_early(home: Path) -> None:
         ("nothing", "returned None; it must return a hpo.Finding or a list of them"),
         ("half", "it must return a hpo.Finding or a list of them, each with two texts"),
         ("unsure", "each with two texts and holds=True or False"),
-        ("missing", "has no 'missing'"),
     ],
 )
 def test_a_mistake_in_it_is_told_and_costs_nothing(name: str, said: str, home: Path) -> None:
@@ -141,11 +140,21 @@ def test_a_mistake_in_it_is_told_and_costs_nothing(name: str, said: str, home: P
     assert said in " ".join(started.stderr.split())
     assert "Best" in started.stdout
     assert hpo.show(1).findings == []
+    shown = run("show", 1).stderr
+    assert f"No finding of my_hooks:{name} is stored. To hear why: hpo resume 1" in shown
     # Mended, it is called again by `resume`, which runs nothing.
     change(home, HOOKS + f"\n{name} = finding\n")
     done("resume", 1)
     assert [each.holds for each in hpo.show(1).findings] == [True]
     assert path.exists()
+
+
+@pytest.mark.parametrize("key", ["finding", "figure"])
+def test_one_that_is_not_there_is_refused_before_anything_begins(key: str, home: Path) -> None:
+    started = run("start", definition(home, **{key: "missing"}), "--workers", 1)
+    assert started.exit_code == 1
+    assert f"{key} = 'my_hooks:missing': the module my_hooks has no 'missing'" in started.stderr
+    assert not (home / "hpo.db").exists()
 
 
 def said_of(home: Path, code: str) -> str:
@@ -182,7 +191,9 @@ def test_an_error_in_a_library_is_told_where_the_users_code_called_it(
 
 @pytest.mark.parametrize("code", ["\n\nraise ValueError('no')\n", "\n\nraise ValueError(no'\n"])
 def test_a_module_that_cannot_be_imported_is_told_with_its_line(code: str, home: Path) -> None:
-    said = said_of(home, code)
+    path = definition(home, finding="finding")
+    change(home, code)
+    said = " ".join(run("start", path, "--workers", 1).stderr.split())
     assert "Error: " in said
     assert "(my_hooks.py, line 3)" in said
 

@@ -11,6 +11,7 @@ from hpo import narrowing
 from hpo.cli import console, screens, tables, words
 from hpo.cli.progress import Terminal
 from hpo.definition import Definition
+from hpo.finding import Finding
 from hpo.next_stage import Proposal
 from hpo.space import Float, Space
 from hpo.study import Ended, Stage, Study
@@ -271,6 +272,19 @@ def test_a_command_is_never_broken(capsys, url):
     ):
         screens.after_run(found, url, as_json=False)
         assert end in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("narrow_terminal")
+def test_a_finding_that_is_wrapped_stays_in_its_column(capsys):
+    found = replace(
+        summary([trial(1, 0.5)]), findings=[Finding("more is better", "a b " * 9, True)]
+    )
+    tables.findings(found)
+    _, title, *lines = capsys.readouterr().out.splitlines()
+    assert title == "Findings"
+    assert lines[0].startswith("  holds          more")
+    assert all(line.startswith(" " * 17) for line in lines[1:])
+    assert " ".join(line[17:].strip() for line in lines) == "more is better " + ("a b " * 9).strip()
 
 
 def proposal(seeds):

@@ -29,6 +29,7 @@ from hpo.errors import (
 )
 from hpo.store.check import check
 from hpo.supervisor import Ended
+from hpo.watcher import Watcher
 
 URL = "sqlite:///hpo.db"
 DESCRIPTION = {"train": 400, "validation": 100, "test": 50, "classes": 10, "fingerprint": "first"}
@@ -117,10 +118,24 @@ def test_a_study_repeats_bit_for_bit(home: Path, sampler):
     assert bits(storage="sqlite:///other.db") != runs[0]
 
 
+class Heard(Watcher):
+    """Remembers what a run warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warned(self, sentence: str) -> None:
+        self.warnings.append(sentence)
+
+
 def test_a_grid_repeats_too(home: Path):
     definition = place(home, space=SPACE, search={"sampler": "grid", "trials": 60})
+    heard = Heard()
     for workers in (1, 2):
-        summary = hpo.start(definition, storage=f"sqlite:///{workers}.db", workers=workers)
+        summary = hpo.start(
+            definition, storage=f"sqlite:///{workers}.db", workers=workers, watcher=heard
+        )
+        assert heard.warnings.pop() == "The grid has 48 trials; 60 were asked for."
         assert summary.last.budget == 4 * 3 * 2 * 2  # 2 points for each of two continuous axes
     assert bits(storage="sqlite:///1.db") == bits(storage="sqlite:///2.db")
     with pytest.raises(StateError, match="a grid of 48 trials, which has no more points"):

@@ -9,10 +9,11 @@ from studies.ch06.measures import at_end, average, spread
 
 TRIALS = pd.DataFrame(
     {
-        "trial": [0, 1, 2, 3],
-        "seed": [7, 8, 7, 8],
-        "params_rule": ["a", "a", "b", "b"],
-        "diverged": [False, False, False, True],
+        "trial": [0, 1, 2, 3, 4, 5],
+        "seed": [7, 8, 7, 8, 7, 8],
+        "params_rule": ["a", "a", "b", "b", "c", "c"],
+        "state": ["COMPLETE"] * 4 + ["FAIL", "COMPLETE"],
+        "diverged": [False, False, False, True, False, False],
     }
 )
 CURVES = pd.DataFrame(
@@ -21,6 +22,8 @@ CURVES = pd.DataFrame(
         *((1, step, loss) for step, loss in enumerate([6.0, 5.0, 4.0])),
         *((2, step, loss) for step, loss in enumerate([4.0, 2.0, 1.0])),
         *((3, step, loss) for step, loss in enumerate([0.5])),
+        *((4, step, loss) for step, loss in enumerate([0.5])),
+        *((5, step, loss) for step, loss in enumerate([4.0, 2.0, 1.0])),
     ],
     columns=["trial", "step", "loss"],
 )
@@ -35,16 +38,18 @@ def test_rows_are_seeds_and_columns_contenders() -> None:
 
 
 @pytest.mark.parametrize("measure", [at_end, average])
-def test_what_diverged_is_ahead_of_nothing(measure) -> None:
+def test_what_has_no_result_is_ahead_of_nothing(measure) -> None:
     """Its curve ends early, and by luck with a good number."""
     loss = measure(TRIALS, CURVES, "loss", "rule")
     assert loss["b"].isna().tolist() == [False, True]
-    assert not (loss["b"] < loss["a"]).all()
-    assert not (loss["a"] < loss["b"]).all()
+    assert loss["c"].isna().tolist() == [True, False]
+    for other in "bc":
+        assert not (loss[other] < loss["a"]).all()
+        assert not (loss["a"] < loss[other]).all()
 
 
-def test_a_spread_says_how_many_diverged() -> None:
+def test_a_spread_says_how_many_are_missing() -> None:
     assert spread(pd.Series([1.0])) == "1.000"
     assert spread(pd.Series([1.0, 3.0]), 1) == "2.0 (1.0 … 3.0)"
-    assert spread(pd.Series([1.0, 3.0, None]), 1) == "2.0 (1.0 … 3.0), 1 of 3 diverged"
-    assert spread(pd.Series([None, None], dtype=float)) == "2 of 2 diverged"
+    assert spread(pd.Series([1.0, 3.0, None]), 1) == "2.0 (1.0 … 3.0), 1 of 3 without a result"
+    assert spread(pd.Series([None, None], dtype=float)) == "2 of 2 without a result"
