@@ -61,18 +61,16 @@ class Optimum:
         surrogate = Surrogate.fit(rows, scores, variances, positions.categorical)
         best = rows[np.argsort(-scores, kind="stable")[: max(5, len(rows) // 10)]]
         candidates = np.concatenate(
-            [
-                positions.anywhere(_EVEN, rng),
-                positions.near(best, _SPREADS, _NEAR, rng),
-                best,
-            ]
+            [positions.anywhere(_EVEN, rng), positions.near(best, _SPREADS, _NEAR, rng), best]
         )
-        functions = surrogate.draws(candidates, max(200, 100 * parameters(space)), rng)
-        drawn = candidates[functions.argmax(axis=1)]
         peak = candidates[[surrogate.mean(candidates).argmax()]]
         for spread in _REFINING:
             nearby = np.concatenate([peak, positions.near(peak, spread, _ROUND, rng)])
             peak = nearby[[surrogate.mean(nearby).argmax()]]
+        # In many dimensions few candidates are near a sharp peak, or at the edge of the box.
+        candidates = np.concatenate([candidates, positions.near(peak, _SPREADS, _NEAR, rng), peak])
+        functions = surrogate.draws(candidates, max(200, 100 * parameters(space)), rng)
+        drawn = candidates[functions.argmax(axis=1)]
         return cls(space, drawn, peak)
 
     def column(self, name: str) -> Array:

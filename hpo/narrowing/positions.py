@@ -17,7 +17,7 @@ import numpy as np
 from hpo.narrowing.surrogate import Array, Mask
 from hpo.space import Axis, Choice, Space
 
-_FLIPPED = 0.2  # share of neighbours that try another choice
+_ELSEWHERE = 0.2  # share of neighbours that are anywhere on an axis: it may be an idle one
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,16 @@ class Positions:
     def near(
         self, rows: Array, spread: Sequence[float] | float, count: int, rng: np.random.Generator
     ) -> Array:
-        """Return neighbours of rows drawn from these, each with one of the standard deviations."""
+        """Return neighbours of rows drawn from these.
+
+        Each has one of the standard deviations, but on some of its axes it is drawn evenly.
+        """
         around = rows[rng.integers(len(rows), size=count)]
         fresh = self._drawn(rng.random(around.shape))
         step = rng.choice(np.atleast_1d(np.asarray(spread, dtype=float)), size=(count, 1))
         moved = np.clip(around + step * rng.standard_normal(around.shape), 0.0, 1.0)
-        flips = rng.random(around.shape) < _FLIPPED
-        unordered = self.categorical
-        near = np.where(unordered, np.where(flips, fresh, around), moved)
+        leaps = rng.random(around.shape) < _ELSEWHERE
+        near = np.where(leaps, fresh, np.where(self.categorical, around, moved))
         # Where a neighbour's choice brings a parameter into being, nothing is known of it.
         return self._legal(np.where(self._exists(around), near, fresh))
 

@@ -35,8 +35,10 @@ _LEAST = 0.25  # part of an axis that always remains
 _LEAST_DECADES = 0.5
 _WORTH = 0.9  # a cut that leaves more than this is none
 _EDGE = 0.05  # part of an axis that is its edge
+_OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the axis leans on
 _LEVEL = 0.05  # of the test whether all results are alike
 _SIDES: tuple[Side, Side] = ("lower", "upper")
+_OPPOSITE: dict[Side, Side] = {"lower": "upper", "upper": "lower"}
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,19 @@ class Reach:
             "lower": float((column <= zones["lower"]).mean()),
             "upper": float((column >= 1.0 - zones["upper"]).mean()),
         }
-        # Half of the optima, beside those that would lie there if they lay anywhere.
-        lean = next((side for side in _SIDES if edges[side] > (1 + zones[side]) / 2), None)
+        half: dict[Side, float] = {
+            "lower": float((column < 0.5).mean()),
+            "upper": float((column > 0.5).mean()),
+        }
+        leaning = [
+            side
+            for side in _SIDES
+            # Half of the optima, beside those that would lie there if they lay anywhere.
+            if edges[side] > (1 + zones[side]) / 2
+            # On an axis that matters little, optima crowd at both of its edges.
+            and half[_OPPOSITE[side]] <= _OTHER_HALF
+        ]
+        lean = leaning[0] if leaning else None
         if lean is not None:
             middle = float(np.median(column))
             rest = (middle, hull[1]) if lean == "lower" else (hull[0], middle)
