@@ -21,6 +21,7 @@ Mask = npt.NDArray[np.bool_]
 _STEPS = 25
 _LEARNT_FROM = 400  # rows that its parameters are learnt from: the time is cubic in them
 _MOST = 2000  # rows that it conditions on
+_EVEN = 1000  # points at which is asked what scores are common
 _JITTER = 1e-8  # keeps a covariance of equal rows positive
 
 # Logarithms of the parameters are normal a priori: (centre, standard deviation).
@@ -68,7 +69,7 @@ class Surrogate:
             categorical = np.zeros(rows.shape[1], dtype=bool)
         chosen = _spread_over(scores, _MOST)
         rows, scores = rows[chosen], scores[chosen]
-        lifted = _lifted(scores)
+        lifted = _lifted(rows, scores, categorical)
         centre, scale = float(lifted.mean()), float(lifted.std()) or 1.0
         z = (lifted - centre) / scale
         known = variances is not None
@@ -170,8 +171,20 @@ def _learnt(rows: Array, z: Array, noise: Array, categorical: Mask, known: bool)
     return np.asarray(found.x)
 
 
-def _lifted(scores: Array) -> Array:
-    middle, upper = np.quantile(scores, [0.5, 0.9])
+def _lifted(rows: Array, scores: Array, categorical: Mask) -> Array:
+    """Return the scores, none lower than a floor well below what is common in the box.
+
+    What is common is asked at even points, each with the score of the nearest row: a Bayesian
+    sampler's rows crowd around the best, and most of what it found elsewhere would be the abyss.
+    """
+    from scipy.spatial import cKDTree
+
+    rng = np.random.default_rng(0)
+    even = rng.random((_EVEN, rows.shape[1]))
+    for column in np.flatnonzero(categorical):
+        even[:, column] = rng.choice(np.unique(rows[:, column]), size=_EVEN)
+    _, nearest = cKDTree(rows).query(even)
+    middle, upper = np.quantile(scores[nearest], [0.5, 0.9])
     # Where most scores are alike, the two say nothing about how far down is far.
     return np.maximum(scores, middle - 1.5 * (upper - middle)) if upper > middle else scores
 
