@@ -71,11 +71,12 @@ def landscape(name: str, d: int, seed: int) -> Landscape:
         return Landscape(name, bowl, o, every, rim=float(o[0]) + 0.04)
     if name == "basins":
         other = rng.uniform(0.2, 0.8, d)
-        side = 0.08 ** (1 / d)  # the better basin covers 8 % of the box
+        # The better basin is above the top of the other in a ball of 8 % of the box.
+        radius = (0.08 * math.gamma(d / 2 + 1)) ** (1 / d) / math.sqrt(math.pi)
 
         def basins(u: Point) -> float:
-            better = TOP - 1.6 * float((((u - o) / side) ** 2).mean())
-            wide = TOP - 0.1 - 1.6 * float(((u - other) ** 2).mean())
+            better = TOP - 0.2 * float(((u - o) ** 2).sum()) / radius**2
+            wide = TOP - 0.2 - 1.6 * float(((u - other) ** 2).mean())
             return max(better, wide, CHANCE)
 
         return Landscape(name, basins, o, every)

@@ -65,3 +65,8 @@ def around(optimum: float) -> Callable[[float], float]:
 
 def log_peak(optimum: float) -> Score:
     return lambda p: -abs(math.log10(p["lr"] / optimum))
+
+
+def noisy(score: Callable[[Any], float], noise: float, seed: int = 0) -> Callable[[Any], float]:
+    rng = random.Random(seed)
+    return lambda given: score(given) + rng.gauss(0, noise)

@@ -51,9 +51,9 @@ def _numeric(axis: Numeric, name: str, best: Sequence[Trial]) -> AxisDecision:
     values = [t.params[name] for t in best]
     inside = min(values), max(values)
     low, high = cell(axis, inside[0])[0], cell(axis, inside[1])[1]
+    if inside[0] == inside[1]:
+        low, high = low - _APART, high + _APART
     new = shrunk(axis, (low, high), inside)
-    if new.low == new.high:
-        new = shrunk(axis, (low - _APART, high + _APART), inside)
     ends = [text(axis, value) for value in inside]
     reason = f"the {len(best)} best lie between {ends[0]} and {ends[1]}"
     return compared(axis, new, reason, {"k": len(best), "hull": list(inside)})

@@ -207,16 +207,25 @@ class Edge:
 def cliffs(
     axis: Numeric, name: str, trials: Sequence[Trial], hull: tuple[float, float]
 ) -> dict[Side, float]:
-    """Return where training first diverges beyond a hull, if it does so at one end alone."""
+    """Return where training first diverges beyond a hull, if it does so at one end alone.
+
+    Divergence on both sides, or of less than half of the trials from there on, is another
+    parameter's doing.
+    """
     low, high = hull
-    broken = [cell(axis, t.params[name]) for t in trials if t.diverged]
+    cells = [(cell(axis, t.params[name]), t.diverged) for t in trials]
     beyond: dict[Side, float] = {}
-    if below := [c[1] for c in broken if c[1] <= low and c[0] < low]:
+    if below := [c[1] for c, diverged in cells if diverged and c[1] <= low and c[0] < low]:
         beyond["lower"] = max(below)
-    if above := [c[0] for c in broken if c[0] >= high and c[1] > high]:
+    if above := [c[0] for c, diverged in cells if diverged and c[0] >= high and c[1] > high]:
         beyond["upper"] = min(above)
-    # Divergence on both sides is another parameter's doing.
-    return beyond if len(beyond) == 1 else {}
+    if len(beyond) != 1:
+        return {}
+    ((side, first),) = beyond.items()
+    lost = [
+        diverged for c, diverged in cells if (c[1] <= first if side == "lower" else c[0] >= first)
+    ]
+    return beyond if 2 * sum(lost) >= len(lost) else {}
 
 
 def edge(axis: Axis, side: Side) -> str:

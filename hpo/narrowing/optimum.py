@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpo.narrowing.decision import Side
 from hpo.narrowing.evidence import parameters
 from hpo.narrowing.positions import Positions
 from hpo.narrowing.surrogate import Array, Surrogate
@@ -30,13 +31,15 @@ class Optimum:
     """The optima of the drawn functions, and the maximizer of the mean."""
 
     space: Space
-    drawn: Array  # one row per function
+    candidates: Array
+    functions: Array  # the values of one function per line, at each candidate
     peak: Array  # one row
+    scale: float  # standard deviation of the scores
 
     @property
     def risk(self) -> float:
         """The probability to lose the optimum that the number of draws allows for."""
-        return 2 * parameters(self.space) / (len(self.drawn) + 1)
+        return 2 * parameters(self.space) / (len(self.functions) + 1)
 
     @classmethod
     def of(
@@ -70,14 +73,24 @@ class Optimum:
         # In many dimensions few candidates are near a sharp peak, or at the edge of the box.
         candidates = np.concatenate([candidates, positions.near(peak, _SPREADS, _NEAR, rng), peak])
         functions = surrogate.draws(candidates, max(200, 100 * parameters(space)), rng)
-        drawn = candidates[functions.argmax(axis=1)]
-        return cls(space, drawn, peak)
+        return cls(space, candidates, functions, peak, surrogate.scale)
 
     def column(self, name: str) -> Array:
         """Return the positions of the drawn optima on an axis."""
-        return self.drawn[:, list(self.space).index(name)]
+        best = self.functions.argmax(axis=1)
+        return np.asarray(self._column(name)[best])
+
+    def loss(self, name: str, side: Side) -> float:
+        """Return what would be lost on average without the half of a range at one side."""
+        column = self._column(name)
+        other = column > 0.5 if side == "lower" else column < 0.5
+        best, rest = self.functions.max(axis=1), self.functions[:, other].max(axis=1)
+        return float((best - rest).mean())
 
     def hull(self, name: str) -> tuple[float, float]:
         """Return the lowest and the highest position on a range, the peak's among them."""
         column = np.append(self.column(name), self.peak[0, list(self.space).index(name)])
         return float(column.min()), float(column.max())
+
+    def _column(self, name: str) -> Array:
+        return self.candidates[:, list(self.space).index(name)]

@@ -36,6 +36,7 @@ _LEAST_DECADES = 0.5
 _WORTH = 0.9  # a cut that leaves more than this is none
 _EDGE = 0.05  # part of an axis that is its edge
 _OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the axis leans on
+_MATTERS = 0.1  # part of the scores' standard deviation that the better half must be worth
 _LEVEL = 0.05  # of the test whether all results are alike
 _SIDES: tuple[Side, Side] = ("lower", "upper")
 _OPPOSITE: dict[Side, Side] = {"lower": "upper", "upper": "lower"}
@@ -170,8 +171,9 @@ class Reach:
             for side in _SIDES
             # Half of the optima, beside those that would lie there if they lay anywhere.
             if edges[side] > (1 + zones[side]) / 2
-            # On an axis that matters little, optima crowd at both of its edges.
+            # On an axis that matters little, optima crowd at both of its edges, or at any.
             and half[_OPPOSITE[side]] <= _OTHER_HALF
+            and optimum.loss(name, side) >= _MATTERS * optimum.scale
         ]
         lean = leaning[0] if leaning else None
         if lean is not None:

@@ -16,6 +16,7 @@ from made_trials import (
     decided,
     ends,
     log_peak,
+    noisy,
     one,
     sampled,
     swept,
@@ -30,11 +31,6 @@ XY = Space({"x": UNIT, "y": UNIT})
 FAR = {"x": (-9.0, 9.0), "y": (-9.0, 9.0)}
 
 
-def noisy(score: Any, noise: float, seed: int = 0) -> Any:
-    rng = random.Random(seed)
-    return lambda p: score(p) + rng.gauss(0, noise)
-
-
 def hill(p: Mapping[str, Any]) -> float:
     return 0.9 - 2 * float((p["x"] - 0.6) ** 2)
 
@@ -44,7 +40,8 @@ def hill(p: Mapping[str, Any]) -> float:
 
 def test_an_informative_axis_is_cut_around_the_optimum_and_an_idle_one_is_kept() -> None:
     space = Space({"lr": LR, "weight_decay": WD})
-    decision = decided(space, sampled(space, log_peak(1e-4)))
+    score = noisy(lambda p: 0.9 - math.log10(p["lr"] / 1e-4) ** 2 / 9, 0.02)
+    decision = decided(space, sampled(space, score), noise=0.02)
 
     lr, wd = decision.axes["lr"], decision.axes["weight_decay"]
     low, high = ends(lr.new)
@@ -221,8 +218,7 @@ def test_a_cliff_is_the_end_and_is_not_widened() -> None:
 
 
 def test_the_box_reaches_to_a_cliff_beyond_the_optimum() -> None:
-    score = around(0.4)
-    trials = swept(UNIT, lambda x: score(x) if x < 0.7 else math.nan)
+    trials = swept(UNIT, lambda x: 0.9 - (x - 0.4) ** 2 if x < 0.7 else math.nan)
     decision = one(UNIT, trials, noise=0.01)
     low, high = ends(decision.new)
     assert 0.7 <= high < 0.72
@@ -232,16 +228,16 @@ def test_the_box_reaches_to_a_cliff_beyond_the_optimum() -> None:
 
 
 def test_a_cliff_below() -> None:
-    trials = swept(UNIT, lambda x: -x if x > 0.1 else math.nan)
+    trials = swept(UNIT, lambda x: 1.0 - x / 2 if x > 0.1 else math.nan)
     assert 0.05 < ends(one(UNIT, trials, limits=FAR).new)[0] <= 0.11
 
 
-def test_divergence_on_both_sides_is_no_cliff() -> None:
-    broken = (0.205, 0.995)
-    trials = swept(UNIT, lambda x: math.nan if round(x, 3) in broken else x)
-    assert one(UNIT, trials, limits=FAR, noise=0.01).action == "widen"
-    trials = swept(UNIT, lambda x: math.nan if round(x, 3) == broken[1] else x)
-    assert one(UNIT, trials, limits=FAR, noise=0.01).action == "narrow"
+def test_what_another_parameter_breaks_is_no_cliff() -> None:
+    trials = sampled(XY, lambda p: 0.2 + 0.5 * p["x"] + 0.2 * p["y"] if p["y"] < 0.8 else math.nan)
+    decision = decided(XY, trials, limits=FAR, noise=0.01)
+    assert ends(decision.space["x"])[1] == 1.5
+    assert decision.axes["x"].numbers["cliff"] == {}
+    assert 0.75 < ends(decision.space["y"])[1] < 0.9
 
 
 def test_when_everything_diverged_all_is_kept() -> None:
@@ -262,7 +258,7 @@ def flat(level: float, seed: int = 0, noise: float = 0.04) -> list[Trial]:
 def test_where_nothing_learns_every_side_is_widened() -> None:
     found = [decided(XY, flat(0.1, s), noise=0.04, chance=0.1, limits=FAR) for s in range(40)]
     blind = [d for d in found if d.axes["x"].reason == "nothing learns here"]
-    assert len(blind) >= 36  # a test at 5 %
+    assert len(blind) >= 34  # a test at 5 %
     for decision in blind:
         assert [ends(axis) for axis in decision.space.axes.values()] == [(-0.5, 1.5)] * 2
         assert decision.sampler == "random"
@@ -275,7 +271,7 @@ def test_a_flat_box_above_chance_is_left_alone() -> None:
     for chance in (0.1, None):
         found = [decided(XY, flat(0.6, s), noise=0.04, chance=chance) for s in range(40)]
         still = [d for d in found if d.axes["x"].reason == "differences are below the noise"]
-        assert len(still) >= 36
+        assert len(still) >= 34
         assert not any(d.changed or d.warnings for d in still)
 
 
