@@ -15,7 +15,6 @@ from made_trials import (
     around,
     decided,
     ends,
-    log_peak,
     noisy,
     one,
     sampled,
