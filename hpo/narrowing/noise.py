@@ -52,7 +52,10 @@ def _pooled(replicates: Sequence[Sequence[float]]) -> float | None:
         return None
     freedom = sum(len(values) - 1 for values in several)
     means = [fmean(values) for values in several]
+    # By multiplication: a power of a float refuses to overflow.
     squares = (
-        (value - mean) ** 2 for values, mean in zip(several, means, strict=True) for value in values
+        (value - mean) * (value - mean)
+        for values, mean in zip(several, means, strict=True)
+        for value in values
     )
     return math.sqrt(math.fsum(squares) / freedom)

@@ -274,7 +274,8 @@ def _alike(scores: Array, variances: Array | None) -> bool:
     if variances is None or not variances.all():
         return bool(scores.min() == scores.max())
     mean = np.average(scores, weights=1 / variances)
-    spread = float(((scores - mean) ** 2 / variances).sum())
+    with np.errstate(over="ignore"):  # an infinite spread is one above the noise
+        spread = float(((scores - mean) ** 2 / variances).sum())
     return spread <= float(chdtri(len(scores) - 1, _LEVEL))
 
 

@@ -458,7 +458,7 @@ def test_nothing_to_cut(home):
         (["1", "--range", "x=0:0.1"], 2, "low (0) must be above 0 on a log axis"),
         (["1", "--range", "x=0.1:inf"], 2, "both ends must be finite numbers"),
         (["1", "--range", "y=0:1"], 2, "'y' is not a parameter; parameters with a range are x"),
-        (["1", "--top", "1"], 2, "top 1: the spread of the best needs at least 2 of them"),
+        (["1", "--rule", "book", "--top", "1"], 2, "top 1: the spread of the best needs"),
         (["1", "--sampler", "best"], 2, "'best' is not one of 'random'"),
         (["1", "--timeout", "0"], 2, "--timeout (0.0) must be above 0"),
     ],
