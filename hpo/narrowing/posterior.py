@@ -35,6 +35,7 @@ _LEAST = 0.25  # part of an axis that always remains
 _LEAST_DECADES = 0.5
 _WORTH = 0.9  # a cut that leaves more than this is none
 _EDGE = 0.05  # part of an axis that is its edge
+_MOST = 0.5  # of the optima, which the axis leans on
 _OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the axis leans on
 _MATTERS = 0.1  # part of the scores' standard deviation that the better half must be worth
 _LEVEL = 0.05  # of the test whether all results are alike
@@ -166,23 +167,18 @@ class Reach:
             "lower": float((column < 0.5).mean()),
             "upper": float((column > 0.5).mean()),
         }
+        rims = cliffs(axis, name, trials, hull)
         leaning = [
             side
             for side in _SIDES
-            # Half of the optima, beside those that would lie there if they lay anywhere.
-            if edges[side] > (1 + zones[side]) / 2
+            if edges[side] > _MOST
             # On an axis that matters little, optima crowd at both of its edges, or at any.
             and half[_OPPOSITE[side]] <= _OTHER_HALF
             and optimum.loss(name, side) >= _MATTERS * optimum.scale
+            and side not in rims
         ]
-        lean = leaning[0] if leaning else None
-        if lean is not None:
-            middle = float(np.median(column))
-            rest = (middle, hull[1]) if lean == "lower" else (hull[0], middle)
-            # What leans on the rim of a cliff does not point beyond it.
-            lean = None if lean in cliffs(axis, name, trials, rest) else lean
         inside = min(low, *values), max(high, *values)
-        return cls((low, high), hull, inside, edges, lean, cliffs(axis, name, trials, hull))
+        return cls((low, high), hull, inside, edges, leaning[0] if leaning else None, rims)
 
     def box(self, axis: Numeric) -> tuple[float, float]:
         """Return what remains of the axis, in positions."""

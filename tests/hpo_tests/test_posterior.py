@@ -15,6 +15,7 @@ from made_trials import (
     around,
     decided,
     ends,
+    log_peak,
     noisy,
     one,
     sampled,
@@ -106,9 +107,9 @@ def test_the_best_and_the_confirmed_settings_stay_inside() -> None:
 
 
 def test_a_cut_of_less_than_a_tenth_is_none() -> None:
-    # Only the outermost tenth can be excluded: nothing else differs.
-    trials = swept(UNIT, lambda x: float(x > 0.08))
-    assert one(UNIT, trials, noise=0.05).action == "keep"
+    decision = one(UNIT, swept(UNIT, lambda x: float(x > 0.15)), noise=0.05)
+    assert 0.1 < decision.numbers["hull"][0] < 0.2
+    assert decision.action == "keep"
 
 
 def test_trials_that_a_bayesian_sampler_crowded_are_evidence_too() -> None:
@@ -122,6 +123,20 @@ def test_trials_that_a_bayesian_sampler_crowded_are_evidence_too() -> None:
     low, high = ends(space["x"])
     assert low < 0.6 < high
     assert high - low < 0.8
+
+
+def test_a_crowd_does_not_make_the_rest_look_alike() -> None:
+    rng = random.Random(0)
+    space = Space({name: UNIT for name in "abc"})
+    trials = []
+    for number in range(100):
+        u = [rng.random() if number < 15 else rng.gauss(0.6, 0.07) for _ in space]
+        value = 0.9 - sum((x - 0.6) ** 2 for x in u)
+        trials.append(trial(number, space.from_unit([min(max(x, 0), 1) for x in u]), value))
+    for axis in decided(space, trials, noise=0.002).space.axes.values():
+        low, high = ends(axis)
+        assert low < 0.6 < high
+        assert high - low < 0.5
 
 
 def test_the_same_state_decides_the_same_and_order_does_not_matter() -> None:
@@ -183,6 +198,30 @@ def test_widening_can_be_switched_off() -> None:
     assert decision.sampler == "tpe"
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_an_idle_axis_is_hardly_ever_widened(noise: float) -> None:
+    widened = 0
+    for seed in range(25):
+        trials = sampled(XY, noisy(hill, noise, seed), 33, seed)
+        widened += decided(XY, trials, noise=noise, limits=FAR).axes["y"].action == "widen"
+    assert widened <= (1 if noise else 0)
+
+
+def test_an_axis_on_which_nothing_depends_is_not_widened_for_a_trace() -> None:
+    # Without noise the surrogate is sure of differences that are worth nothing.
+    space = Space({"lr": LR, "weight_decay": WD})
+    wd = decided(space, sampled(space, log_peak(1e-4))).axes["weight_decay"]
+    assert max(wd.numbers["edges"].values()) > 0.9
+    assert wd.action != "widen"
+
+
+def test_an_optimum_near_an_edge_is_not_beyond_it() -> None:
+    trials = swept(UNIT, noisy(lambda x: 0.9 - (x - 0.1) ** 2, 0.05))
+    decision = one(UNIT, trials, noise=0.05, limits=FAR)
+    assert 0.05 < decision.numbers["edges"]["lower"] < 0.5
+    assert decision.action == "narrow"
+
+
 def test_the_lower_edge_too() -> None:
     x = one(UNIT, swept(UNIT, lambda x: -x), limits=FAR)
     assert ends(x.new) == (-0.5, pytest.approx(0.25, abs=0.02))
@@ -214,6 +253,12 @@ def test_a_cliff_is_the_end_and_is_not_widened() -> None:
     assert decision.action == "narrow"
     assert 0.89 <= high < 0.95
     assert low > 0.4
+
+
+def test_one_trial_beyond_the_rim_is_enough() -> None:
+    trials = swept(UNIT, lambda x: x if x < 0.99 else math.nan)
+    assert one(UNIT, trials, limits=FAR, noise=0.1).action == "narrow"
+    assert one(UNIT, trials[:-1], limits=FAR, noise=0.1).action == "widen"
 
 
 def test_the_box_reaches_to_a_cliff_beyond_the_optimum() -> None:
