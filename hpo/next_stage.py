@@ -12,7 +12,6 @@ from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
 from hpo.narrowing.noise import noise_sd
 from hpo.objective import chance_level, is_loss
-from hpo.sampling.seeds import Purpose, generator
 from hpo.store import studies
 from hpo.store.engine import Engine, reading, writing
 from hpo.store.trials import stage_trials
@@ -93,6 +92,9 @@ def propose(
         UsageError: The budget is not a multiple of the replicates.
         DefinitionError: The sampler cannot search the next space.
     """
+    # NumPy takes its time to start, and most commands do without.
+    from hpo.sampling.seeds import Purpose, generator
+
     with reading(engine) as connection:
         all_stages = studies.study_stages(connection, study)
         number = from_stage if from_stage is not None else all_stages[-1].number
