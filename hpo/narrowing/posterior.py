@@ -4,7 +4,7 @@
    to the hull of their optima and a margin, and holds the best setting and the confirmed ones.
 2. One end alone beyond which training diverges is set where it first did, and not moved outward.
    Divergence beyond both is another parameter's doing, and says nothing about this one.
-3. Most of the optima at one edge: the true one is probably outside. The side is moved outward by
+3. Two of three optima at one edge: the true one is probably outside. The side is moved outward by
    half the width.
 4. A choice that hardly any of the functions prefers is dropped.
 5. Results that differ by no more than their noise say nothing about any axis. At the level of
@@ -35,7 +35,7 @@ _LEAST = 0.25  # part of an axis that always remains
 _LEAST_DECADES = 0.5
 _WORTH = 0.9  # a cut that leaves more than this is none
 _EDGE = 0.05  # part of an axis that is its edge
-_MOST = 0.5  # of the optima, which the axis leans on
+_MOST = 2 / 3  # of the optima, which the axis leans on
 _OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the axis leans on
 _MATTERS = 0.1  # part of the scores' standard deviation that the better half must be worth
 _LEVEL = 0.05  # of the test whether all results are alike
