@@ -358,7 +358,7 @@ def main() -> None:
     about = machine()
     console.print(", ".join(f"{name} {value}" for name, value in about.items()), highlight=False)
 
-    runs = 3 if options.quick else 10
+    runs = 2 if options.quick else 10
     all_steps = [s for kind in SAMPLERS for s in narrowed(runs, options.quick, kind)]
     advices = [a for kind in SAMPLERS for a in advised(3 * runs, kind)]
     results = list(results_of(all_steps, advices))
