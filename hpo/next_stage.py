@@ -180,9 +180,6 @@ def _noise(study: Study, trials: Sequence[Trial], replicates: int) -> float | No
 def next_command(summary: Summary, stage: Stage) -> str:
     """Return the arguments of the `hpo` command that makes sense after a finished stage."""
     study = summary.study
-    if stage.sampler not in sampling.UNIFORM:
-        # The rule reads evenly spread trials; after a sampler that follows the best, it is done.
-        return f"best {study.id}"
     lineage = [stage, *studies.lineage(summary.stages, stage)]
     seen = evidence(lineage, [summary.of(each) for each in lineage])
     missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
@@ -199,7 +196,7 @@ def _refuse_open(
     """Raise for an open stage, with the command after which it can be narrowed."""
     counted = [trial for trial in own if trial.state.counted]
     missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
-    if missing <= 0 or stage.sampler not in sampling.UNIFORM:
+    if missing <= 0:
         raise StateError(
             f"stage {stage.number} is open: {stage.budget - len(counted)} of its {stage.budget} "
             f"trials are not counted yet. Run: hpo resume {study.id}"

@@ -122,7 +122,7 @@ def start(
     search = configured.search
     used = sampling.check(search.sampler, configured.space, search.trials // search.seeds)
     needed = narrowing.needed(configured.space)
-    if stages > 1 and search.sampler in sampling.UNIFORM and used < needed:
+    if stages > 1 and used < needed:
         raise UsageError(
             f"--stages {stages}: narrowing this space needs {needed * search.seeds} trials, a "
             f"stage would have {used * search.seeds}. Give it more: "
