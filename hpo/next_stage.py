@@ -10,12 +10,14 @@ from hpo import narrowing, sampling
 from hpo.definition import MOST_TRIALS
 from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
+from hpo.narrowing.noise import noise_sd
+from hpo.objective import chance_level, is_loss
 from hpo.store import studies
 from hpo.store.engine import Engine, reading, writing
 from hpo.store.trials import stage_trials
 from hpo.study import Stage, Study
 from hpo.summary import Summary
-from hpo.trial import Trial, TrialState
+from hpo.trial import Trial, TrialState, by_setting
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,9 @@ def propose(
         UsageError: The budget is not a multiple of the replicates.
         DefinitionError: The sampler cannot search the next space.
     """
+    # NumPy takes its time to start, and most commands do without.
+    from hpo.sampling.seeds import Purpose, generator
+
     with reading(engine) as connection:
         all_stages = studies.study_stages(connection, study)
         last = [stage for stage in all_stages if stage.searches][-1]
@@ -118,9 +123,11 @@ def propose(
             seen,
             direction=definition.direction,
             limits=limits,
-            uniform=stage.sampler in sampling.UNIFORM,
+            rng=generator(definition.search.seed, Purpose.NARROWING, stage.number),
             ranges=ranges,
             rule=rule,
+            noise=_noise(study, seen, stage.seeds),
+            chance=chance_level(study.description, definition.direction, definition.metric),
             replicates=stage.seeds,
         )
     except NotEnoughTrials as error:
@@ -151,22 +158,33 @@ def propose(
 def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> list[Trial]:
     """Return the trials that `narrow` may look at.
 
-    The rule needs trials that are spread evenly over the stage's box. An ancestor's are, inside
-    that box, if its sampler was uniform and its own box held this one: after a narrowing, not
-    after a widening.
+    Those inside the stage's box count, whatever stage and sampler they come from.
 
     Args:
         lineage: The stage and its ancestors, nearest first.
         trials: The trials of each.
     """
-    stage, *ancestors = lineage
     own, *inherited = trials
-    found = list(own)
-    for ancestor, theirs in zip(ancestors, inherited, strict=True):
-        if ancestor.sampler not in sampling.UNIFORM or not ancestor.space.covers(stage.space):
-            break
-        found += [trial for trial in theirs if trial.state is not TrialState.WAITING]
-    return found
+    return [*own, *(t for each in inherited for t in each if t.state is not TrialState.WAITING)]
+
+
+def _noise(study: Study, trials: Sequence[Trial], replicates: int) -> float | None:
+    """Return the standard deviation of one result, None if nothing tells it."""
+    finished = [
+        t
+        for t in trials
+        if t.state is TrialState.COMPLETE and t.value is not None and not t.diverged
+    ]
+    values = [t.value for t in finished if t.value is not None]
+    validation = None
+    if study.description is not None and not is_loss(study.definition.metric):
+        share = all(0 <= value <= 1 for value in values)
+        validation = study.description["validation"] if share else None
+    groups = [
+        [t.value for t in group if t.value is not None]
+        for group in by_setting(finished, replicates)
+    ]
+    return noise_sd(values, study.definition.direction, validation, groups)
 
 
 def next_command(summary: Summary, stage: Stage) -> str:
@@ -175,7 +193,7 @@ def next_command(summary: Summary, stage: Stage) -> str:
     if not stage.searches:
         return f"best {study.id}"
     if stage.sampler not in sampling.UNIFORM:
-        # The rule reads evenly spread trials; after a sampler that follows the best, it is done.
+        # It has followed the best trials: what is left is to make sure of them.
         return f"confirm {study.id}"
     lineage = [stage, *studies.lineage(summary.stages, stage)]
     seen = evidence(lineage, [summary.of(each) for each in lineage])
@@ -193,7 +211,7 @@ def _refuse_open(
     """Raise for an open stage, with the command after which it can be narrowed."""
     counted = [trial for trial in own if trial.state.counted]
     missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
-    if missing <= 0 or stage.sampler not in sampling.UNIFORM:
+    if missing <= 0:
         raise StateError(
             f"stage {stage.number} is open: {stage.budget - len(counted)} of its {stage.budget} "
             f"trials are not counted yet. Run: hpo resume {study.id}"

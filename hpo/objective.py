@@ -81,15 +81,18 @@ def floor_value(
     Returns:
         The worse of chance level and `worst`, or the one that is known; None if neither is.
     """
-    chance = None if description is None else _chance(description["classes"], direction, metric)
+    chance = chance_level(description, direction, metric)
     known = [value for value in (chance, worst) if value is not None]
     if not known:
         return None
     return min(known) if direction == "maximize" else max(known)
 
 
-def _chance(classes: int, direction: str, metric: str) -> float | None:
-    """Return what guessing reaches, None where it is not known."""
+def chance_level(description: Description | None, direction: str, metric: str) -> float | None:
+    """Return what guessing reaches, None where it is not known; see `floor_value`."""
+    if description is None:
+        return None
+    classes = description["classes"]
     if direction == "maximize":
         return 1 / classes if _ends_in(metric, "accuracy", "acc") else None
     if is_loss(metric):

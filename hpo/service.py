@@ -20,7 +20,7 @@ from hpo.launch import (
     storage_url,
     worker_count,
 )
-from hpo.narrowing import Rule
+from hpo.narrowing import Rule, RuleName
 from hpo.next_stage import Proposal
 from hpo.overview import summarize
 from hpo.pool import Pool
@@ -120,7 +120,7 @@ def start(
     search = configured.search
     used = sampling.check(search.sampler, configured.space, search.trials // search.seeds)
     needed = narrowing.needed(configured.space)
-    if stages > 1 and search.sampler in sampling.UNIFORM and used < needed:
+    if stages > 1 and used < needed:
         raise UsageError(
             f"--stages {stages}: narrowing this space needs {needed * search.seeds} trials, a "
             f"stage would have {used * search.seeds}. Give it more: "
@@ -186,6 +186,7 @@ def decide(
     *,
     storage: str | None = None,
     from_stage: int | None = None,
+    rule: RuleName = "posterior",
     top: int | None = None,
     widen: bool = True,
     ranges: Mapping[str, tuple[float, float]] | None = None,
@@ -198,7 +199,8 @@ def decide(
         study: Id or name.
         storage: URL of the database.
         from_stage: The stage to narrow; default the last.
-        top: Number of best trials that the rule looks at.
+        rule: "posterior", or "book" for the box of the best settings.
+        top: Number of best settings that the book's rule looks at; default 5.
         widen: Whether ranges may grow.
         ranges: Ranges set by hand, by parameter.
         sampler: Sampler of the new stage; default what suits the decision.
@@ -207,9 +209,9 @@ def decide(
     Raises:
         StateError: The stage is open, or has too few trials.
     """
-    rule = Rule(top, widen)
+    settings = Rule(rule, top, widen)
     with open_study(study, storage) as (engine, found):
-        return next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
+        return next_stage.propose(engine, found, from_stage, settings, ranges, sampler, trials)
 
 
 def narrow(
@@ -217,6 +219,7 @@ def narrow(
     *,
     storage: str | None = None,
     from_stage: int | None = None,
+    rule: RuleName = "posterior",
     top: int | None = None,
     widen: bool = True,
     ranges: Mapping[str, tuple[float, float]] | None = None,
@@ -235,7 +238,8 @@ def narrow(
         study: Id or name.
         storage: URL of the database.
         from_stage: The stage to narrow; default the last.
-        top: Number of best trials that the rule looks at.
+        rule: "posterior", or "book" for the box of the best settings.
+        top: Number of best settings that the book's rule looks at; default 5.
         widen: Whether ranges may grow.
         ranges: Ranges set by hand, by parameter.
         sampler: Sampler of the new stage; default what suits the decision.
@@ -258,8 +262,8 @@ def narrow(
             found, timeout=timeout, trial_timeout=trial_timeout, trial_memory=trial_memory
         )
         reconciled(engine, found)
-        rule = Rule(top, widen)
-        decided = next_stage.propose(engine, found, from_stage, rule, ranges, sampler, trials)
+        settings = Rule(rule, top, widen)
+        decided = next_stage.propose(engine, found, from_stage, settings, ranges, sampler, trials)
         if announce is not None:
             announce(decided)
         stopped = decided.nothing_to_do

@@ -56,7 +56,12 @@ ROOMS: dict[str, set[str]] = {
         "optuna",
     },
     "hpo.confirmation": {"numpy", "scipy"},  # a pure function of scores
-    "hpo.narrowing": {"hpo.narrowing", *(f"hpo.{name}" for name in VOCABULARY)},
+    "hpo.narrowing": {
+        "hpo.narrowing",
+        *(f"hpo.{name}" for name in VOCABULARY),
+        "numpy",
+        "scipy",
+    },
     "hpo.store.migrations": {"hpo", "hpo.store", "hpo.errors", "sqlalchemy", "alembic"},
     "hpo.store": {
         "hpo.store",
@@ -208,7 +213,14 @@ DOORS = {
     "click": ["hpo.cli.*"],
     "cmaes": ["hpo.sampling.evolution"],
     "matplotlib": ["hpo.reports.*", "studies.ch06.drawing"],
-    "numpy": ["core.*", "hpo.sampling.*", "hpo.confirmation", "hpo.reports.*", "studies.*"],
+    "numpy": [
+        "core.*",
+        "hpo.confirmation",
+        "hpo.narrowing.*",
+        "hpo.sampling.*",
+        "hpo.reports.*",
+        "studies.*",
+    ],
     "optuna": ["hpo.sampling.*", "hpo.store.*", "hpo.reports.importance"],
     "optuna_dashboard": ["hpo.dashboard"],
     "pandas": ["hpo.reports.frames", "studies.ch06.*"],
@@ -216,7 +228,7 @@ DOORS = {
     "psutil": ["hpo.pool"],
     "pydantic": ["hpo.definition"],
     "rich": ["hpo.cli.*"],
-    "scipy": ["hpo.sampling.*", "hpo.confirmation"],
+    "scipy": ["hpo.confirmation", "hpo.narrowing.*", "hpo.sampling.*"],
     "sqlalchemy": ["hpo.store.*", "alembic.*"],
 }
 
@@ -239,7 +251,7 @@ OFFENCES = {
     "hpo/supervisor.py": "from sqlalchemy import Engine",
     "hpo/worker.py": "from hpo.store.engine import reading",
     "hpo/narrowing/rule.py": "from hpo.store import engine",
-    "hpo/narrowing/other.py": "import importlib\nimportlib.import_module('numpy')",
+    "hpo/narrowing/other.py": "import importlib\nimportlib.import_module('optuna')",
     "hpo/sampling/sobol.py": "from cmaes import CMA",
     "hpo/sampling/grid.py": "from ..store import engine",
     "hpo/store/engine.py": "def f():\n    from alembic import command",

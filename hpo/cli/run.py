@@ -62,7 +62,10 @@ def start(
 @click.command(cls=options.Command)
 @options.study
 @click.option("--dry-run", is_flag=True, help="Only show the decision.")
-@click.option("--top", type=int, metavar="K", help="How many of the best the rule looks at.")
+@click.option(
+    "--rule", type=click.Choice(["posterior", "book"]), default="posterior", show_default=True
+)
+@click.option("--top", type=int, metavar="K", help="How many of the best the book's rule looks at.")
 @click.option("--no-widen", "widen", is_flag=True, flag_value=False, default=True)
 @click.option(
     "--range",
@@ -84,6 +87,7 @@ def start(
 def narrow(
     study: str,
     dry_run: bool,
+    rule: str,
     top: int | None,
     widen: bool,
     ranges: dict[str, tuple[float, float]],
@@ -98,7 +102,8 @@ def narrow(
     from hpo.cli.console import out
     from hpo.cli.progress import Terminal
 
-    rule: dict[str, Any] = {
+    how: dict[str, Any] = {
+        "rule": rule,
         "from_stage": from_stage,
         "top": top,
         "widen": widen,
@@ -106,7 +111,7 @@ def narrow(
     }
     if dry_run:
         stage = {key: rest[key] for key in ("sampler", "trials")}
-        found = service.decide(study, storage=storage, **rule, **stage)
+        found = service.decide(study, storage=storage, **how, **stage)
         if as_json:
             screens.print_json(found.to_json())
         else:
@@ -114,7 +119,7 @@ def narrow(
         return
     with Terminal(storage) as watcher:
         summary = service.narrow(
-            study, storage=storage, watcher=watcher, announce=screens.decision, **rule, **rest
+            study, storage=storage, watcher=watcher, announce=screens.decision, **how, **rest
         )
     _finish(summary, storage, as_json)
 

@@ -177,7 +177,8 @@ def decision(found: Proposal, console: Console = err) -> None:
         console.print(Text(f"{line}  ").append(action, colours[action]))
         console.print(Text(f"{'':<{widths[0]}}  {reason}", "dim"))
     if found.nothing_to_do is None:
-        console.print("\n░ range   █ where the best lie", style="dim")
+        dark = "the best lie" if found.decision.rule == "book" else "the optimum can be"
+        console.print(f"\n░ range   █ where {dark}", style="dim")
         if sampling.needs_evidence(found.sampler) and found.carried:
             one = found.carried == 1
             console.print(

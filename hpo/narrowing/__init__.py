@@ -1,11 +1,11 @@
 """How the ranges of the next stage follow from the finished trials: a pure function.
 
-`decide` is the seam. The rule behind it is `pad20` (order statistics of the best trials); another
-one takes its place behind the same call, and `Decision.rule` says which one spoke. Reading order:
-decision (the words), next_space, pad20 (the rule), evidence, ruler, chances (the formulas).
+`decide` is the seam, `Decision.rule` says which rule spoke behind it. Reading order: decision (the
+words), next_space, posterior (the default rule), optimum, surrogate; book (the other rule);
+evidence, ruler.
 """
 
-from hpo.narrowing.decision import DEFAULT_RULE, AxisDecision, Decision, Rule, Side
+from hpo.narrowing.decision import DEFAULT_RULE, AxisDecision, Decision, Rule, RuleName, Side
 from hpo.narrowing.evidence import edge_warnings, leaning, needed, parameters, usable
 from hpo.narrowing.next_space import decide
 from hpo.narrowing.ruler import default_limits
@@ -15,6 +15,7 @@ __all__ = [
     "AxisDecision",
     "Decision",
     "Rule",
+    "RuleName",
     "Side",
     "decide",
     "default_limits",

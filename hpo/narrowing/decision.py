@@ -4,38 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hpo.errors import UsageError
 from hpo.space import Axis, Choice, Scalar, Space
 
 Action = Literal["narrow", "keep", "widen"]
 Side = Literal["lower", "upper"]
+RuleName = Literal["posterior", "book"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Settings of the rule.
+    """Which rule decides, and its settings.
 
     Args:
-        top: Number k of best trials it looks at; None for a fifth of the trials, 7 to 20.
-        widen: Whether a range may grow where the best trials lean on its edge.
+        name: "posterior": keep where the optimum can be; "book": the box of the best settings.
+        top: How many settings are the book's best; None for 5. The posterior looks at all.
+        widen: Whether a range may grow where the optimum is probably beyond its edge.
 
     Raises:
-        UsageError: `top` is below 2; one trial has no spread.
+        UsageError: There is no such rule, or `top` is not for it.
     """
 
+    name: RuleName = "posterior"
     top: int | None = None
     widen: bool = True
 
     def __post_init__(self) -> None:
+        names = get_args(RuleName)
+        if self.name not in names:
+            raise UsageError(f"rule {self.name!r}: there are {' and '.join(names)}")
+        if self.top is not None and self.name != "book":
+            raise UsageError(
+                f"top {self.top}: only the rule 'book' looks at the best alone. "
+                f"Add --rule book, or leave out --top"
+            )
         if self.top is not None and self.top < 2:
             raise UsageError(f"top {self.top}: the spread of the best needs at least 2 of them")
-
-    def k(self, n: int) -> int:
-        """Return how many of n trials count as the best."""
-        # ⌈n/5⌉ in whole numbers: 0.2 · 35 is 7.000000000000001.
-        return self.top or min(max(-(-n // 5), 7), 20)
 
 
 DEFAULT_RULE = Rule()
@@ -81,7 +87,7 @@ class Decision:
         warnings: Sentences that a person should read.
         rule: Name of the rule that decided.
         trials: Number of trials that it used; with replicates, of settings.
-        elites: (stage, number) of the trials that it took for the best, best first; with
+        elites: (stage, number) of the trials whose settings had to stay inside, best first; with
             replicates, of the first one of each setting.
         sampler: The sampler that suits the next stage.
     """

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.narrowing.chances import LEVEL, at_least
-from hpo.narrowing.decision import DEFAULT_RULE, Rule, Side
+from hpo.narrowing.decision import Side
 from hpo.narrowing.ruler import Numeric, cell, text
 from hpo.space import Axis, Choice, Space
-from hpo.trial import Trial, TrialState, merged
+from hpo.trial import Trial, TrialState, by_setting, merged
 
 _ZONE = 0.1  # part of the trials, and of an axis, that counts as "at the edge"
 
@@ -30,55 +30,49 @@ def needed(space: Space) -> int:
 
 def usable(space: Space, trials: Sequence[Trial], direction: str, replicates: int = 1) -> int:
     """Return how many settings `decide` could use of the trials."""
-    return len(Evidence.of(space, trials, direction, replicates=replicates).usable)
+    return len(Evidence.of(space, trials, direction, replicates).usable)
 
 
 def leaning(
     space: Space,
     trials: Sequence[Trial],
     direction: str,
-    rule: Rule = DEFAULT_RULE,
     replicates: int = 1,
 ) -> list[tuple[str, Side]]:
     """Return the parameters whose best trials lean on an edge, with the side.
 
     Asked of any sampler's trials; of fewer than `decide` needs, the answer is an empty list.
     """
-    return Evidence.of(space, trials, direction, rule, replicates).leaning()
+    return Evidence.of(space, trials, direction, replicates).leaning()
 
 
 def edge_warnings(
     space: Space,
     trials: Sequence[Trial],
     direction: str,
-    rule: Rule = DEFAULT_RULE,
     replicates: int = 1,
 ) -> list[str]:
     """Return what `leaning` found, as sentences for a person."""
-    return Evidence.of(space, trials, direction, rule, replicates).edge_warnings()
+    return Evidence.of(space, trials, direction, replicates).edge_warnings()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The trials that the rule may use, those that did not diverge also in their order.
+    """The trials that a rule may use, those that did not diverge also in their order.
 
-    Each stands for a setting: to the rule's statistics, replicates taken one by one would be
-    trials that agree by chance far too often.
+    Each stands for a setting: taken one by one, replicates would be trials that agree by chance
+    far too often.
     """
 
     space: Space
     usable: Sequence[Trial]
+    repeats: Sequence[int]  # how many replicates each of them is the mean of
     winners: Sequence[Trial]  # best first
-    rule: Rule
+    sign: float  # that makes higher values better
 
     @classmethod
     def of(
-        cls,
-        space: Space,
-        trials: Sequence[Trial],
-        direction: str,
-        rule: Rule = DEFAULT_RULE,
-        replicates: int = 1,
+        cls, space: Space, trials: Sequence[Trial], direction: str, replicates: int = 1
     ) -> Evidence:
         """Sort out the trials that lie inside the space and have a finite value."""
         inside = (
@@ -89,16 +83,18 @@ class Evidence:
             and math.isfinite(t.value)
             and space.contains(t.params)
         )
-        usable = merged(inside, replicates)
-        sign = -1.0 if direction == "maximize" else 1.0
+        groups = by_setting(inside, replicates)
+        usable = [setting for group in groups for setting in merged(group, replicates)]
+        repeats = [max(sum(t.state is TrialState.COMPLETE for t in group), 1) for group in groups]
+        sign = 1.0 if direction == "maximize" else -1.0
 
         def order(t: Trial) -> tuple[bool, float, int, int]:
             # A pruned trial's value belongs to an earlier step: it comes after the finished
             # ones, so that the first is the one that every screen calls the best.
-            return t.state is TrialState.PRUNED, sign * (t.value or 0.0), t.stage, t.number
+            return t.state is TrialState.PRUNED, -sign * (t.value or 0.0), t.stage, t.number
 
         winners = sorted((t for t in usable if not t.diverged), key=order)
-        return cls(space, usable, winners, rule)
+        return cls(space, usable, repeats, winners, sign)
 
     @property
     def parameters(self) -> int:
@@ -114,12 +110,11 @@ class Evidence:
         """Return the trials in which a parameter exists."""
         return [t for t in self.usable if name in t.params]
 
-    def best(self, name: str | None = None) -> Sequence[Trial]:
-        """Return the k best trials, or the k best of those in which a parameter exists."""
-        if name is None:
-            return self.winners[: self.rule.k(len(self.usable))]
-        having = [t for t in self.winners if name in t.params]
-        return having[: self.rule.k(len(self.having(name)))]
+    def best(self, name: str) -> Sequence[Trial]:
+        """Return the best fifth of the trials in which a parameter exists, 7 to 20 of them."""
+        # ⌈n/5⌉ in whole numbers: 0.2 · 35 is 7.000000000000001.
+        k = min(max(-(-len(self.having(name)) // 5), 7), 20)
+        return [t for t in self.winners if name in t.params][:k]
 
     def why_not(self, name: str) -> str | None:
         """Return why nothing can be said about a parameter, or None."""
@@ -159,32 +154,20 @@ class Evidence:
 class Spread:
     """Where the best trials lie on one axis, in positions."""
 
-    values: tuple[float, float]  # lowest and highest among the best
-    hull: tuple[float, float]  # the same as positions, whole cells
-    k: int
     edges: Mapping[Side, Edge]
-    cliffs: Mapping[Side, float]  # where training first diverges beyond the hull
+    cliffs: Mapping[Side, float]
 
     @classmethod
     def of(cls, evidence: Evidence, name: str, axis: Numeric) -> Spread:
         """Measure an axis of which `why_not` has nothing to say."""
-        values = [t.params[name] for t in evidence.best(name)]
-        cells = [cell(axis, value) for value in values]
-        low, high = min(c[0] for c in cells), max(c[1] for c in cells)
-        broken = [cell(axis, t.params[name]) for t in evidence.having(name) if t.diverged]
-        beyond: dict[Side, float] = {}
-        if below := [c[1] for c in broken if c[1] <= low and c[0] < low]:
-            beyond["lower"] = max(below)
-        if above := [c[0] for c in broken if c[0] >= high and c[1] > high]:
-            beyond["upper"] = min(above)
-        # Divergence on both sides is another parameter's doing.
-        cliffs = beyond if len(beyond) == 1 else {}
+        cells = [cell(axis, t.params[name]) for t in evidence.best(name)]
+        hull = min(c[0] for c in cells), max(c[1] for c in cells)
         every = [cell(axis, t.params[name]) for t in evidence.having(name)]
         edges: dict[Side, Edge] = {
             "lower": Edge.of([c[1] for c in every], [c[1] for c in cells]),
             "upper": Edge.of([1.0 - c[0] for c in every], [1.0 - c[0] for c in cells]),
         }
-        return cls((min(values), max(values)), (low, high), len(cells), edges, cliffs)
+        return cls(edges, cliffs(axis, name, evidence.having(name), hull))
 
     @property
     def leans(self) -> list[Side]:
@@ -219,6 +202,30 @@ class Edge:
         # rare, and for small k.
         rare = at_least(found, len(best), share) <= LEVEL
         return cls(zone, found, 3 * found >= len(best) and rare)
+
+
+def cliffs(
+    axis: Numeric, name: str, trials: Sequence[Trial], hull: tuple[float, float]
+) -> dict[Side, float]:
+    """Return where training first diverges beyond a hull, if it does so at one end alone.
+
+    Divergence on both sides, or of less than half of the trials from there on, is another
+    parameter's doing.
+    """
+    low, high = hull
+    cells = [(cell(axis, t.params[name]), t.diverged) for t in trials]
+    beyond: dict[Side, float] = {}
+    if below := [c[1] for c, diverged in cells if diverged and c[1] <= low and c[0] < low]:
+        beyond["lower"] = max(below)
+    if above := [c[0] for c, diverged in cells if diverged and c[0] >= high and c[1] > high]:
+        beyond["upper"] = min(above)
+    if len(beyond) != 1:
+        return {}
+    ((side, first),) = beyond.items()
+    lost = [
+        diverged for c, diverged in cells if (c[1] <= first if side == "lower" else c[0] >= first)
+    ]
+    return beyond if 2 * sum(lost) >= len(lost) else {}
 
 
 def edge(axis: Axis, side: Side) -> str:

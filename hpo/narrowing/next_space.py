@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from hpo.errors import DefinitionError, NotEnoughTrials
-from hpo.narrowing import pad20
+from hpo.narrowing import book
 from hpo.narrowing.decision import DEFAULT_RULE, AxisDecision, Decision, Rule, compared
 from hpo.narrowing.evidence import Evidence
 from hpo.narrowing.ruler import with_ends
 from hpo.space import Axis, Choice, Int, Space
 from hpo.trial import Trial
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 
 def decide(
@@ -21,22 +25,28 @@ def decide(
     *,
     direction: str,
     limits: Mapping[str, tuple[float, float]],
-    uniform: bool,
+    rng: Generator,
     ranges: Mapping[str, tuple[float, float]] | None = None,
     rule: Rule = DEFAULT_RULE,
+    noise: float | None = None,
+    chance: float | None = None,
+    confirmed: Sequence[Mapping[str, Any]] = (),
     replicates: int = 1,
 ) -> Decision:
     """Decide how the ranges of the next stage differ from those of this one.
 
     Args:
         space: The space that was searched.
-        trials: The evidence, of this stage and its ancestors. Used are those inside the space
-            that are COMPLETE, diverged ones included, or PRUNED with a value.
+        trials: The evidence, of this stage and its ancestors, from any sampler. Used are those
+            inside the space that are COMPLETE, diverged ones included, or PRUNED with a value.
         direction: "maximize" or "minimize".
         limits: How far each range may grow; a parameter that is not named does not grow.
-        uniform: Whether the trials were sampled evenly: random or QMC, not a Bayesian sampler.
+        rng: The source of all chance: the same state decides the same.
         ranges: Ranges set by hand; they take the place of the rule's.
-        rule: Settings of the rule.
+        rule: Which rule, and its settings.
+        noise: Standard deviation of a single result; None if it is not known.
+        chance: The value that guessing reaches; None if it is not known.
+        confirmed: Settings that stay inside the posterior's ranges, as the best one does.
         replicates: Number R of replicates of each setting, the same in all these stages: trial n
             of a stage belongs to its setting n // R. What counts as a trial is then a setting,
             with the mean of its replicates' values.
@@ -46,48 +56,51 @@ def decide(
         DefinitionError: A range set by hand cannot be used.
     """
     by_hand = {name: _by_hand(space, name, ends) for name, ends in (ranges or {}).items()}
-    evidence = Evidence.of(space, trials, direction, rule, replicates)
-    excuse, warnings = None, []
-    if not uniform:
-        excuse = "a Bayesian stage says little about ranges"
-        if len(by_hand) < len(space):
-            warnings.append(
-                "This stage was sampled by a Bayesian sampler: its trials crowd where it looked, "
-                "and the rule needs even samples. Its ranges are kept; search a stage with "
-                "--sampler random, or set ranges with --range."
-            )
-            warnings += evidence.edge_warnings()
-    elif len(evidence.usable) < evidence.needed:
+    evidence = Evidence.of(space, trials, direction, replicates)
+    decisions: dict[str, AxisDecision] = {}
+    warnings: list[str] = []
+    for name, axis in by_hand.items():
+        decisions[name] = compared(space[name], axis, "set by hand", {})
+        warnings += evidence.left_out(name, axis)
+    rest = [name for name in space if name not in by_hand]
+    if len(evidence.usable) < evidence.needed:
         if not by_hand:
             raise NotEnoughTrials(len(evidence.usable), evidence.needed, evidence.parameters)
         what = "trials" if replicates == 1 else "settings"
         excuse = (
             f"{len(evidence.usable)} {what} are too few to decide, {evidence.needed} are needed"
         )
-
-    decisions: dict[str, AxisDecision] = {}
-    for name, axis in space.axes.items():
-        if name in by_hand:
-            decisions[name] = compared(axis, by_hand[name], "set by hand", {})
-            warnings += evidence.left_out(name, by_hand[name])
-        elif excuse is not None:
-            decisions[name] = compared(axis, axis, excuse, {})
-        elif isinstance(axis, Choice):
-            decisions[name] = pad20.decide_choice(evidence, name, axis, by_hand)
+        decisions |= {name: compared(space[name], space[name], excuse, {}) for name in rest}
+    else:
+        needed_choices = [
+            (parent, value)
+            for axis in by_hand.values()
+            for parent, values in (axis.when or {}).items()
+            for value in values
+        ]
+        if rule.name == "book":
+            decisions |= book.decide(evidence, rest, rule.top, needed_choices)
         else:
-            limit = limits.get(name, (axis.low, axis.high))
-            decisions[name], warning = pad20.decide_numeric(evidence, name, axis, limit)
-            warnings += warning
+            # NumPy and SciPy take their time to start.
+            from hpo.narrowing import posterior
+
+            question = posterior.Question(rest, limits, noise, chance, confirmed, needed_choices)
+            decided, told = posterior.decide(evidence, question, rule, rng)
+            decisions |= decided
+            warnings += told
     decisions, new_space = _fit_conditions(space, decisions)
+    elites = evidence.winners[: (rule.top or book.TOP) if rule.name == "book" else 1]
+    # A Bayesian sampler learns nothing from trials about the ground that was just added; and the
+    # book draws at random.
+    grew = any(decision.action == "widen" for decision in decisions.values())
     return Decision(
         axes=decisions,
         space=new_space,
         warnings=tuple(warnings),
-        rule=pad20.NAME,
+        rule=rule.name,
         trials=len(evidence.usable),
-        elites=tuple((t.stage, t.number) for t in evidence.best()),
-        # A Bayesian sampler learns nothing from trials about the ground that was just added.
-        sampler="random" if any(d.action == "widen" for d in decisions.values()) else "tpe",
+        elites=tuple((t.stage, t.number) for t in elites),
+        sampler="random" if grew or rule.name == "book" else "tpe",
     )
 
 

@@ -26,6 +26,8 @@ class Purpose(enum.IntEnum):
     """Where CMA-ES starts again after it has converged."""
     RUN = 4
     """`run.seed`: weights and batches of a trial."""
+    NARROWING = 5
+    """What the narrowing of a stage draws."""
 
 
 def generator(seed: int, purpose: Purpose, stage: int, number: int = 0) -> np.random.Generator:

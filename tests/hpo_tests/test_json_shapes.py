@@ -196,7 +196,7 @@ def test_a_dry_run(studied):
 
 
 def test_nothing_to_do(home):
-    place(home, search={"trials": 30, "sampler": "tpe"})
+    place(home, "flat", search={"trials": 30})
     asked("start", "my.toml")
     said = asked("narrow", 1)
     check(said, STOPPED)

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 
@@ -292,8 +293,9 @@ def proposal(seeds):
     trials = replicates(*[(-abs(s / 30 - 0.3),) * seeds for s in range(30)])
     trials = [replace(t, params={"x": t.number // seeds / 30}) for t in trials]
     found = summary(trials, seeds=seeds)
+    rng = np.random.default_rng(0)
     decision = narrowing.decide(
-        SPACE, trials, direction="maximize", limits={}, uniform=True, replicates=seeds
+        SPACE, trials, direction="maximize", limits={}, rng=rng, replicates=seeds
     )
     return Proposal(found.study, found.last, decision, "narrow", 9, "tpe", 30 * seeds)
 

@@ -297,7 +297,7 @@ def test_what_narrow_says_of_the_next_stage(home, arguments, sentence):
 
 
 def test_another_sampler_on_the_same_ranges(home):
-    place(home, search={"trials": 30, "sampler": "tpe"})
+    place(home, "flat", search={"trials": 30})
     done("start", "my.toml")
     assert "no stage is made" in done("narrow", 1, "--dry-run").stdout
     shown = done("narrow", 1, "--dry-run", "--sampler", "qmc").stdout

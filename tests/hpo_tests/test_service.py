@@ -227,9 +227,9 @@ def test_start_with_several_stages(home: Path):
 
 
 def test_stages_end_when_there_is_nothing_to_do(home: Path):
-    # After a stage of TPE there is nothing that the rule could decide on.
+    # A box that has shrunk to what the noise hides holds nothing to cut.
     summary = hpo.start(place(home, search={"trials": 30}), stages=9, workers=2)
-    assert [stage.sampler for stage in summary.stages] == ["random", "tpe"]
+    assert [stage.sampler for stage in summary.stages][:2] == ["random", "tpe"]
     assert summary.stopped is not None
     assert summary.stopped.startswith("nothing to cut or widen: ")
 

@@ -1,0 +1,96 @@
+"""Where the optimum can be: the best candidate of many functions drawn from the posterior.
+
+A share of at most 2 % of stages may lose the optimum. If S functions agree with the true one, the
+true optimum lies outside the hull of their S optima in one coordinate with 2/(S + 1), and in any
+of d with 2d/(S + 1): S = 100 d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo.narrowing.decision import Side
+from hpo.narrowing.evidence import parameters
+from hpo.narrowing.positions import Positions
+from hpo.narrowing.surrogate import Array, Surrogate
+from hpo.space import Space
+from hpo.trial import Trial
+
+_EVEN = 350  # candidates all over the box
+_NEAR = 350  # candidates around the best
+_SPREADS = (0.03, 0.1, 0.25)
+_REFINING = np.geomspace(0.1, 0.005, 6)
+_ROUND = 300
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The optima of the drawn functions, and the maximizer of the mean."""
+
+    space: Space
+    candidates: Array
+    functions: Array  # the values of one function per line, at each candidate
+    peak: Array  # one row
+    scale: float  # standard deviation of the scores
+
+    @property
+    def risk(self) -> float:
+        """The probability to lose the optimum that the number of draws allows for."""
+        return 2 * parameters(self.space) / (len(self.functions) + 1)
+
+    @classmethod
+    def of(
+        cls,
+        space: Space,
+        trials: Sequence[Trial],
+        scores: Array,
+        variances: Array | None,
+        rng: np.random.Generator,
+    ) -> Optimum:
+        """Fit a surrogate to the trials and draw from it.
+
+        Args:
+            space: The space that all these trials lie in.
+            trials: One per setting.
+            scores: Their scores, higher is better.
+            variances: The noise of each; None if it is not known.
+            rng: The source of all chance.
+        """
+        positions = Positions(space)
+        rows = positions.of([trial.params for trial in trials])
+        surrogate = Surrogate.fit(rows, scores, variances, positions.categorical)
+        best = rows[np.argsort(-scores, kind="stable")[: max(5, len(rows) // 10)]]
+        candidates = np.concatenate(
+            [positions.anywhere(_EVEN, rng), positions.near(best, _SPREADS, _NEAR, rng), best]
+        )
+        peak = candidates[[surrogate.mean(candidates).argmax()]]
+        for spread in _REFINING:
+            nearby = np.concatenate([peak, positions.near(peak, spread, _ROUND, rng)])
+            peak = nearby[[surrogate.mean(nearby).argmax()]]
+        # In many dimensions few candidates are near a sharp peak, or at the edge of the box.
+        candidates = np.concatenate([candidates, positions.near(peak, _SPREADS, _NEAR, rng), peak])
+        functions = surrogate.draws(candidates, max(200, 100 * parameters(space)), rng)
+        return cls(space, candidates, functions, peak, surrogate.scale)
+
+    def column(self, name: str) -> Array:
+        """Return the positions of the drawn optima on an axis."""
+        best = self.functions.argmax(axis=1)
+        return np.asarray(self._column(name)[best])
+
+    def loss(self, name: str, side: Side) -> float:
+        """Return what would be lost on average without the half of a range at one side."""
+        column = self._column(name)
+        other = column > 0.5 if side == "lower" else column < 0.5
+        best, rest = self.functions.max(axis=1), self.functions[:, other].max(axis=1)
+        return float((best - rest).mean())
+
+    def hull(self, name: str) -> tuple[float, float]:
+        """Return the lowest and the highest position on a range, the peak's among them."""
+        column = np.append(self.column(name), self.peak[0, list(self.space).index(name)])
+        return float(column.min()), float(column.max())
+
+    def _column(self, name: str) -> Array:
+        return self.candidates[:, list(self.space).index(name)]

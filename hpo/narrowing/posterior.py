@@ -1,0 +1,317 @@
+"""The rule "posterior": keep where the optimum can be; widen where it is probably outside.
+
+1. Functions are drawn from a surrogate of all trials, of any sampler; see `optimum`. An axis is cut
+   to the hull of their optima and a margin, and holds the best setting and the confirmed ones.
+2. One end alone beyond which training diverges is set where it first did, and not moved outward.
+   Divergence beyond both is another parameter's doing, and says nothing about this one.
+3. Two of three optima at one edge: the true one is probably outside. The side is moved outward by
+   half the width.
+4. A choice that hardly any of the functions prefers is dropped.
+5. Results that differ by no more than their noise say nothing about any axis. At the level of
+   chance nothing learns in this box, and every side is moved outward.
+
+In simulation it loses the optimum in less than 2 % of steps, after random search and after a
+Bayesian sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hpo.narrowing.decision import AxisDecision, Rule, Side, compared
+from hpo.narrowing.evidence import Evidence, cliffs, edge
+from hpo.narrowing.optimum import Optimum
+from hpo.narrowing.ruler import Numeric, cell, decades, grown, shrunk, text
+from hpo.narrowing.surrogate import Array
+from hpo.space import Choice, Scalar, Space
+from hpo.trial import Trial
+
+_MARGIN = 0.15  # of the hull's width, on each side
+_LEAST = 0.25  # part of an axis that always remains
+_LEAST_DECADES = 0.5
+_WORTH = 0.9  # a cut that leaves more than this is none
+_EDGE = 0.05  # part of an axis that is its edge
+_MOST = 2 / 3  # of the optima, which the axis leans on
+_OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the axis leans on
+_MATTERS = 0.1  # part of the scores' standard deviation that the better half must be worth
+_LEVEL = 0.05  # of the test whether all results are alike
+_SIDES: tuple[Side, Side] = ("lower", "upper")
+_OPPOSITE: dict[Side, Side] = {"lower": "upper", "upper": "lower"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the rule is asked, beside the trials.
+
+    Args:
+        names: The parameters to decide on.
+        limits: How far each range may grow; a parameter that is not named does not grow.
+        noise: Standard deviation of one result; None if it is not known.
+        chance: The value that guessing reaches; None if it is not known.
+        confirmed: Settings that must stay inside, beside the best.
+        needed: Choices that must stay, with the name of their parameter.
+    """
+
+    names: Collection[str]
+    limits: Mapping[str, tuple[float, float]]
+    noise: float | None = None
+    chance: float | None = None
+    confirmed: Sequence[Mapping[str, Any]] = ()
+    needed: Collection[tuple[str, Scalar]] = ()
+
+    def limit(self, name: str, axis: Numeric) -> tuple[float, float]:
+        """Return how far a range may grow."""
+        return self.limits.get(name, (axis.low, axis.high))
+
+
+def decide(
+    evidence: Evidence, question: Question, rule: Rule, rng: np.random.Generator
+) -> tuple[dict[str, AxisDecision], list[str]]:
+    """Return the decision on each parameter, and what a person should be warned of."""
+    scores = evidence.sign * np.array([t.value for t in evidence.usable], dtype=float)
+    variances = None
+    if question.noise is not None:
+        variances = question.noise**2 / np.array(evidence.repeats, dtype=float)
+    if _alike(scores, variances):
+        return _flat(evidence, question, rule, float(scores.mean()))
+
+    decisions: dict[str, AxisDecision] = {}
+    warnings: list[str] = []
+    optima: list[Optimum] = []
+    for name in question.names:
+        axis, trials = evidence.space[name], evidence.having(name)
+        if why_not := evidence.why_not(name):
+            decisions[name] = compared(axis, axis, why_not, {"n": len(trials)})
+            continue
+        # Only the settings that have the parameter say something about it.
+        space = _always(evidence.space, name)
+        optimum = next((known for known in optima if known.space == space), None)
+        if optimum is None:
+            here = np.array([name in t.params for t in evidence.usable])
+            noise = None if variances is None else variances[here]
+            optimum = Optimum.of(space, trials, scores[here], noise, rng)
+            optima.append(optimum)
+        inside = [t.params for t in evidence.winners if name in t.params][:1]
+        inside += [s for s in question.confirmed if name in s and axis.contains(s[name])]
+        values = [setting[name] for setting in inside]
+        if isinstance(axis, Choice):
+            values += [value for parent, value in question.needed if parent == name]
+            decisions[name] = _choice(axis, name, optimum, values)
+        else:
+            reach = Reach.of(axis, name, optimum, trials, values)
+            decisions[name], stuck = _numeric(axis, name, reach, question, rule)
+            warnings += stuck
+    return decisions, warnings
+
+
+def _always(space: Space, name: str) -> Space:
+    """Return the part of a space in which a parameter always exists."""
+    axes = dict(space.axes)
+    parents = [name]
+    while parents:
+        for parent, values in (space[parents.pop()].when or {}).items():
+            choice = axes[parent]
+            assert isinstance(choice, Choice)
+            fitting = tuple(v for v in choice.choices if Choice(values).contains(v))
+            axes[parent] = replace(choice, choices=fitting)
+            parents.append(parent)
+    return Space(axes)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where on one range the optimum can be, in positions."""
+
+    values: tuple[float, float]  # lowest and highest optimum
+    hull: tuple[float, float]  # the same as positions, whole cells
+    inside: tuple[float, float]  # lowest and highest value that must remain
+    edges: Mapping[Side, float]  # the probability that the optimum lies at each edge
+    lean: Side | None
+    cliffs: Mapping[Side, float]  # where training first diverges beyond the hull
+
+    @classmethod
+    def of(
+        cls,
+        axis: Numeric,
+        name: str,
+        optimum: Optimum,
+        trials: Sequence[Trial],
+        values: Sequence[float],
+    ) -> Reach:
+        """Measure one axis.
+
+        Args:
+            axis: The axis.
+            name: Its name.
+            optimum: The optima that were drawn.
+            trials: Those that have the parameter.
+            values: Its values in the settings that must remain.
+        """
+        low, high = (axis.from_unit(u) for u in optimum.hull(name))
+        hull = cell(axis, low)[0], cell(axis, high)[1]
+        column = optimum.column(name)
+        # The edge of a discrete axis is its last value, however much of the box that takes.
+        zones = {
+            "lower": max(_EDGE, cell(axis, axis.from_unit(0.0))[1]),
+            "upper": max(_EDGE, 1.0 - cell(axis, axis.from_unit(1.0))[0]),
+        }
+        edges: dict[Side, float] = {
+            "lower": float((column <= zones["lower"]).mean()),
+            "upper": float((column >= 1.0 - zones["upper"]).mean()),
+        }
+        half: dict[Side, float] = {
+            "lower": float((column < 0.5).mean()),
+            "upper": float((column > 0.5).mean()),
+        }
+        rims = cliffs(axis, name, trials, hull)
+        leaning = [
+            side
+            for side in _SIDES
+            if edges[side] > _MOST
+            # On an axis that matters little, optima crowd at both of its edges, or at any.
+            and half[_OPPOSITE[side]] <= _OTHER_HALF
+            and optimum.loss(name, side) >= _MATTERS * optimum.scale
+            and side not in rims
+        ]
+        inside = min(low, *values), max(high, *values)
+        return cls((low, high), hull, inside, edges, leaning[0] if leaning else None, rims)
+
+    def box(self, axis: Numeric) -> tuple[float, float]:
+        """Return what remains of the axis, in positions."""
+        low, high = self.hull
+        margin = _MARGIN * (high - low)
+        # The rim of a cliff is inside, the abyss outside.
+        low = self.cliffs.get("lower", low - margin)
+        high = self.cliffs.get("upper", high + margin)
+        low = 0.0 if self.lean == "lower" else min(low, cell(axis, self.inside[0])[0])
+        high = 1.0 if self.lean == "upper" else max(high, cell(axis, self.inside[1])[1])
+        least = max(_LEAST, _LEAST_DECADES / decades(axis)) if axis.log else _LEAST
+        low, high = _wide_enough(low, high, least, self.cliffs)
+        return (low, high) if high - low <= _WORTH or self.cliffs else (0.0, 1.0)
+
+
+def _numeric(
+    axis: Numeric, name: str, reach: Reach, question: Question, rule: Rule
+) -> tuple[AxisDecision, list[str]]:
+    low, high = reach.box(axis)
+    cut = new = shrunk(axis, (low, high), reach.inside)
+    if cut.low == cut.high:  # one value, and a cliff right beside it
+        cut = new = axis
+    stuck = None
+    if reach.lean is not None:
+        new = grown(axis, cut, reach.lean, question.limit(name, axis)) if rule.widen else cut
+        if new == cut:
+            stuck = "its limit is reached" if rule.widen else "widening is switched off"
+    numbers = {
+        "hull": list(reach.values),
+        "kept": min(high, 1.0) - max(low, 0.0),
+        "edges": dict(reach.edges),
+        "cliff": dict(reach.cliffs),  # a position, like `kept`
+    }
+    decision = compared(axis, new, _reason(axis, new, reach, stuck), numbers)
+    if stuck is None:
+        return decision, []
+    assert reach.lean is not None
+    return decision, [
+        f"{name} leans on its {reach.lean} edge {edge(axis, reach.lean)}, but {stuck}. "
+        f"Set a range by hand with --range {name}=LOW:HIGH."
+    ]
+
+
+def _reason(axis: Numeric, new: Numeric, reach: Reach, stuck: str | None) -> str:
+    if reach.lean is not None:
+        share = 100 * reach.edges[reach.lean]
+        phrase = f"with {share:.0f} % the optimum lies at the {reach.lean} edge"
+        return f"{phrase}, but {stuck}" if stuck else phrase
+    if new == axis:
+        return "the optimum may lie anywhere in the range"
+    low, high = (text(axis, value) for value in reach.values)
+    phrase = (
+        f"the optimum lies at {low}"
+        if low == high
+        else f"the optimum lies between {low} and {high}"
+    )
+    for side in reach.cliffs:
+        phrase += f", training diverges {'above' if side == 'upper' else 'below'}"
+    return phrase
+
+
+def _choice(axis: Choice, name: str, optimum: Optimum, wanted: Sequence[Scalar]) -> AxisDecision:
+    column = optimum.column(name)
+    shares = [float((column == place).mean()) for place in range(axis.count)]
+    kept, dropped = [], []
+    for value, share in zip(axis.choices, shares, strict=True):
+        # Compared as a choice does, which tells True from 1.
+        must = any(map(Choice((value,)).contains, wanted))
+        if must or share >= optimum.risk / axis.count:
+            kept.append(value)
+        else:
+            dropped.append(repr(value))
+    reason = "each choice may be the best"
+    if dropped:
+        reason = f"the optimum has hardly ever {' or '.join(dropped)}"
+    numbers = {
+        "choices": [
+            {"value": value, "share": share}
+            for value, share in zip(axis.choices, shares, strict=True)
+        ]
+    }
+    return compared(axis, replace(axis, choices=tuple(kept)), reason, numbers)
+
+
+def _alike(scores: Array, variances: Array | None) -> bool:
+    """Return whether scores differ by no more than their noise."""
+    from scipy.special import chdtri
+
+    if variances is None or not variances.all():
+        return bool(scores.min() == scores.max())
+    mean = np.average(scores, weights=1 / variances)
+    with np.errstate(over="ignore"):  # an infinite spread is one above the noise
+        spread = float(((scores - mean) ** 2 / variances).sum())
+    return spread <= float(chdtri(len(scores) - 1, _LEVEL))
+
+
+def _flat(
+    evidence: Evidence, question: Question, rule: Rule, level: float
+) -> tuple[dict[str, AxisDecision], list[str]]:
+    """Decide where all results are alike: widen everywhere if they are chance's, or else stop."""
+    hopeless = question.chance is not None and level <= evidence.sign * question.chance + 2 * (
+        question.noise or 0.0
+    )
+    reason = "nothing learns here" if hopeless else "differences are below the noise"
+    decisions: dict[str, AxisDecision] = {}
+    for name in question.names:
+        axis = evidence.space[name]
+        if not hopeless or not rule.widen or isinstance(axis, Choice):
+            decisions[name] = compared(axis, axis, reason, {})
+            continue
+        limits = question.limit(name, axis)
+        new = grown(axis, grown(axis, axis, "lower", limits), "upper", limits)
+        decisions[name] = compared(axis, new, reason, {})
+    if not hopeless:
+        return decisions, []
+    warning = (
+        "Nothing learns here: no result is better than chance "
+        f"({question.chance:g}) by more than its noise."
+    )
+    if all(decision.action == "keep" for decision in decisions.values()):
+        why = "every limit is reached" if rule.widen else "widening is switched off"
+        warning += f" No range grows: {why}. Set ranges by hand with --range NAME=LOW:HIGH."
+    return decisions, [warning]
+
+
+def _wide_enough(
+    low: float, high: float, least: float, cliffs: Mapping[Side, float]
+) -> tuple[float, float]:
+    """Return the interval grown to a least width inside [0, 1], and not over a cliff."""
+    low, high = max(low, 0.0), min(high, 1.0)
+    missing = max(least - (high - low), 0.0)
+    below = 0.0 if "lower" in cliffs else missing if "upper" in cliffs else missing / 2
+    low, high = low - below, high + missing - below
+    # What does not fit on one side goes to the other.
+    low, high = min(low, low - (high - 1.0)), max(high, high - low)
+    return max(low, 0.0), min(high, 1.0)

@@ -1,0 +1,201 @@
+"""Which setting is recommended: not the luckiest one."""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytest
+from made_trials import LR, UNIT, sampled, swept, trial
+
+from hpo.narrowing.noise import noise_sd, sampling_error
+from hpo.narrowing.recommendation import Recommendation, recommend
+from hpo.space import Choice, Float, Int, Space
+from hpo.trial import Trial, TrialState
+
+X = Space({"x": UNIT})
+XY = Space({"x": UNIT, "y": UNIT})
+
+
+def advised(
+    trials: list[Trial], noise: float | None = 0.04, space: Space = X, direction: str = "maximize"
+) -> Recommendation:
+    found = recommend([space], trials, direction, noise)
+    assert found is not None
+    return found
+
+
+def bowl(p: Mapping[str, Any]) -> float:
+    return 0.9 - float(sum((p[name] - 0.6) ** 2 for name in ("x", "y")))
+
+
+def noisy(seed: int, n: int = 100) -> list[Trial]:
+    rng = random.Random(seed)
+    return sampled(XY, lambda p: bowl(p) + rng.gauss(0, 0.04), n, seed)
+
+
+def test_the_recommended_is_nearer_to_the_optimum_than_the_luckiest() -> None:
+    found = [advised(noisy(seed), space=XY) for seed in range(40)]
+    recommended = median(0.9 - bowl(f.trial.params) for f in found)
+    luckiest = median(0.9 - bowl(f.maximum.params) for f in found)
+    assert recommended < 0.6 * luckiest
+    for each in found:
+        assert abs(each.mean - bowl(each.trial.params)) < 4 * each.sd
+        assert 0 < each.sd < 0.04
+
+
+def test_a_lucky_outlier_is_the_maximum_but_not_recommended() -> None:
+    trials = swept(UNIT, lambda x: 0.8 - (x - 0.5) ** 2)
+    trials[3] = replace(trials[3], value=0.9)
+    found = advised(trials)
+    assert found.maximum.number == 3
+    assert 0.4 < found.trial.params["x"] < 0.6
+    assert found.mean == pytest.approx(0.8, abs=0.02)
+
+
+def test_without_noise_it_is_the_best_result() -> None:
+    found = advised(swept(UNIT, lambda x: 0.8 - (x - 0.5) ** 2), noise=0.0)
+    assert found.trial == found.maximum
+    assert found.mean == pytest.approx(found.maximum.value, abs=1e-3)
+
+
+def test_lower_is_better_is_the_mirror_image() -> None:
+    up = noisy(0)
+    down = [replace(t, value=-(t.value or 0.0)) for t in up]
+    a = advised(up, space=XY)
+    b = advised(down, space=XY, direction="minimize")
+    assert (b.trial.number, b.maximum.number) == (a.trial.number, a.maximum.number)
+    assert b.mean == pytest.approx(-a.mean)
+    assert [t.number for t in b.rivals] == [t.number for t in a.rivals]
+
+
+def test_rivals_are_those_that_the_noise_hides() -> None:
+    trials = swept(UNIT, lambda x: 0.8 - (x - 0.5) ** 2)
+    clear = advised(trials, noise=0.002).rivals
+    vague = advised(trials, noise=0.1).rivals
+    assert len(clear) < len(vague)
+    assert all(abs(t.params["x"] - 0.5) < 0.2 for t in clear)
+    assert advised(trials).trial not in vague
+    # The nearest competitor comes first, one that is clearly worse not at all.
+    wall = swept(UNIT, lambda x: float(x > 0.5))
+    assert all(t.params["x"] > 0.45 for t in advised(wall).rivals)
+
+
+def test_a_confirmed_setting_weighs_as_often_as_it_was_tried() -> None:
+    trials = swept(UNIT, lambda x: 0.5 + 0.2 * x, n=30)
+    lucky = replace(trials[10], value=1.0)
+    once = advised([*trials[:10], lucky, *trials[11:]], noise=0.15)
+    assert once.maximum.number == 10
+    confirmed = [
+        Trial(2, i, TrialState.COMPLETE, lucky.params, 1.0 + 0.01 * (i - 4)) for i in range(9)
+    ]
+    often = advised([*trials[:10], lucky, *trials[11:], *confirmed], noise=0.15)
+    assert once.trial.number != 10
+    assert (often.trial.stage, often.trial.number) == (1, 10)
+    assert often.mean == pytest.approx(1.0, abs=0.1)
+
+
+def test_confirmed_as_bad_it_is_dropped() -> None:
+    trials = swept(UNIT, lambda x: 0.5 + 0.3 * (x == UNIT.from_unit(0.505)))
+    assert advised(trials, noise=0.0).trial.number == 50
+    confirmed = [Trial(2, i, TrialState.COMPLETE, trials[50].params, 0.3) for i in range(9)]
+    assert advised([*trials, *confirmed], noise=0.02).trial.number != 50
+
+
+def test_a_setting_that_mostly_diverges_is_never_recommended() -> None:
+    trials = swept(UNIT, lambda x: x if x < 0.8 else math.nan)
+    trials[-1] = replace(trials[-1], value=5.0)
+    found = advised(trials)
+    assert not found.trial.diverged
+    assert found.maximum.params["x"] < 0.8
+    top = trials[79]
+    again = [Trial(2, i, TrialState.COMPLETE, top.params, 0.1, diverged_at=1) for i in range(2)]
+    assert advised([*trials, *again], noise=0.0).trial.number == 78
+
+
+def test_a_seed_that_diverges_counts_in_the_mean() -> None:
+    trials = swept(UNIT, lambda x: 0.5, n=30)
+    good = [Trial(2, i, TrialState.COMPLETE, trials[4].params, 0.9) for i in range(4)]
+    lost = Trial(2, 4, TrialState.COMPLETE, trials[4].params, 0.1, diverged_at=2)
+    with_loss, without = advised([*trials, *good, lost]), advised([*trials, *good])
+    assert with_loss.mean < without.mean - 0.05
+
+
+def test_what_did_not_finish_is_nothing() -> None:
+    trials = [
+        trial(0, {"x": 0.5}, None, state=TrialState.FAIL),
+        trial(1, {"x": 0.5}, 0.9, state=TrialState.PRUNED),
+        trial(2, {"x": 0.5}, math.inf),
+        trial(3, {"x": 0.5}, 0.9, diverged_at=1),
+        trial(4, {"x": 0.5}, None, state=TrialState.RUNNING),
+    ]
+    assert recommend([X], trials, "maximize", 0.04) is None
+    assert advised([*trials, trial(5, {"x": 0.1}, 0.2)]).trial.number == 5
+
+
+def test_a_single_result_is_recommended() -> None:
+    found = advised([trial(0, {"x": 0.5}, 0.7)])
+    assert (found.trial.number, found.rivals, found.maximum) == (0, (), found.trial)
+    assert found.mean == pytest.approx(0.7)
+
+
+def test_the_order_of_the_trials_does_not_matter() -> None:
+    trials = noisy(3)
+    shuffled = random.Random(0).sample(trials, len(trials))
+    assert advised(trials, space=XY) == advised(shuffled, space=XY)
+
+
+def test_stages_with_other_ranges_and_choices_are_compared_in_one_frame() -> None:
+    old = Space(
+        {"lr": LR, "kind": Choice(("a", "b", "c")), "beta": Float(0, 1, when={"kind": ("c",)})}
+    )
+    new = Space({"lr": Float(1e-4, 1e-1, log=True), "kind": Choice(("b", 1, True))})
+
+    def score(p: Mapping[str, Any]) -> float:
+        return (p["kind"] == "b") - abs(math.log10(p["lr"] / 3e-3))
+
+    trials = sampled(old, score, 40) + [
+        replace(t, stage=2) for t in sampled(new, score, 40, seed=1)
+    ]
+    found = recommend([new, old], trials, "maximize", 0.1)
+    assert found is not None
+    assert found.trial.params["kind"] == "b"
+    assert found.trial.params["lr"] == pytest.approx(3e-3, rel=0.6)
+
+
+def test_true_and_one_are_two_settings() -> None:
+    space = Space({"k": Choice((True, 1)), "n": Int(1, 2)})
+    trials = [trial(i, {"k": k, "n": 1}, v) for i, (k, v) in enumerate([(True, 0.1), (1, 0.9)])]
+    assert advised(trials, noise=0.01, space=space).trial.number == 1
+
+
+def test_unknown_noise_is_estimated() -> None:
+    found = [advised(noisy(seed), noise=None, space=XY) for seed in range(20)]
+    assert median(0.9 - bowl(f.trial.params) for f in found) < median(
+        0.9 - bowl(f.maximum.params) for f in found
+    )
+
+
+# Noise -------------------------------------------------------------------------------------------
+
+
+def test_the_noise_is_that_of_the_validation_set_at_the_level_of_the_best() -> None:
+    values = [0.1] * 90 + [0.8] * 10
+    assert noise_sd(values, "maximize", 100) == pytest.approx(0.04, abs=0.001)
+    assert noise_sd(values, "minimize", 100) == pytest.approx(0.03, abs=0.003)
+    assert noise_sd([1.0], "maximize", 100) == sampling_error(1.0, 100) > 0
+    assert noise_sd(values, "maximize") is None
+    assert noise_sd([], "maximize", 100) is None
+
+
+def test_seeds_that_differ_more_than_that_are_the_noise() -> None:
+    values = [0.8] * 10
+    near, far = [[0.8, 0.81]] * 9, [[0.5, 0.9], [0.7]]
+    assert noise_sd(values, "maximize", 100, near) == noise_sd(values, "maximize", 100)
+    assert noise_sd(values, "maximize", 100, far) == pytest.approx(0.4 / math.sqrt(2))
+    assert noise_sd(values, "maximize", None, far) == pytest.approx(0.4 / math.sqrt(2))
+    several = np.random.default_rng(0).normal(0, 0.1, (200, 3)).tolist()
+    assert noise_sd([], "maximize", None, several) == pytest.approx(0.1, rel=0.1)
