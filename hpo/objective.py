@@ -88,6 +88,37 @@ def floor_value(
     return min(known) if direction == "maximize" else max(known)
 
 
+def chance_level(description: Description, metric: str) -> float | None:
+    """Return what guessing reaches in a metric whose name says which direction is better.
+
+    Returns:
+        The level as in `floor_value`, None for a metric of another kind.
+    """
+    direction = "maximize" if _ends_in(metric, "accuracy", "acc") else "minimize"
+    return _chance(description["classes"], direction, metric)
+
+
+def share_error(metric: str, value: float, examples: int | None) -> float | None:
+    """Return the standard error of a share of examples, such as an accuracy.
+
+    sqrt(p(1 - p)/n) says that 100 right of 100 leave no doubt. As Agresti and Coull do (The
+    American Statistician 52, 1998), two right and two wrong examples are added: p = (x + 2)/(n + 4)
+    on n + 4 examples. The interval of twice this around p is theirs, near to Wilson's.
+
+    Args:
+        metric: Name of the metric.
+        value: Its value.
+        examples: Their number, None if it is not known.
+
+    Returns:
+        None where there are no examples that are known, or the value is not a share of them.
+    """
+    if not examples or is_loss(metric) or not 0 <= value <= 1:
+        return None
+    p = (value * examples + 2) / (examples + 4)
+    return math.sqrt(p * (1 - p) / (examples + 4))
+
+
 def _chance(classes: int, direction: str, metric: str) -> float | None:
     """Return what guessing reaches, None where it is not known."""
     if direction == "maximize":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hpo.finding import Finding
-from hpo.objective import is_loss
+from hpo.objective import share_error
 from hpo.study import Counts, Ended, Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, merged, ranked
+from hpo.use import Use
 
 TOP = 5
 
@@ -58,6 +58,7 @@ class Summary:
         ended: Why the supervisor stopped; None if none was needed.
         stopped: Why `narrow` made no stage; None if it did, or was not asked.
         findings: What the definition's `finding` found when the last stage ended.
+        uses: The uses of the test set, in their order.
     """
 
     study: Study
@@ -66,6 +67,7 @@ class Summary:
     ended: Ended | None = None
     stopped: str | None = None
     findings: Sequence[Finding] = ()
+    uses: Sequence[Use] = ()
 
     @property
     def last(self) -> Stage:
@@ -134,9 +136,27 @@ class Summary:
         }
         if self.study.definition.finding is not None:
             document["findings"] = [asdict(finding) for finding in self.findings]
+        if self.uses:
+            document["test_uses"] = [self.use_json(use) for use in self.uses]
         if self.stopped is not None:
             document["stopped"] = self.stopped
         return document
+
+    def best_json(self) -> dict[str, Any] | None:
+        """Return the document that `hpo best --json` prints.
+
+        If the recommended setting was tested, the last use of the test set for it is in it.
+        """
+        best = self.best()
+        if best is None:
+            return None
+        tested = [use for use in self.uses if use.same_setting(best.stage, best.trial)]
+        test = {"test": self.use_json(tested[-1])} if tested else {}
+        return {**best.to_json(), **test}
+
+    def use_json(self, use: Use) -> dict[str, Any]:
+        """Return a use of the test set in the shape of the `final` command."""
+        return use.to_json(self.study.description, self.study.definition.metric)
 
     def _stage_json(self, stage: Stage) -> dict[str, Any]:
         counts = self.counts(stage)
@@ -154,17 +174,9 @@ class Summary:
 
 
 def standard_error(study: Study, value: float) -> float | None:
-    """Return the standard error of a share of examples, such as an accuracy.
-
-    sqrt(p(1 - p)/n) says that 100 right of 100 leave no doubt. As Agresti and Coull do (The
-    American Statistician 52, 1998), two right and two wrong examples are added: p = (x + 2)/(n + 4)
-    on n + 4 examples. The interval of twice this around p is theirs, near to Wilson's.
+    """Return the standard error of a score that comes from the size of the validation set.
 
     None where the data are not described, or the score is not a share of examples.
     """
-    metric = study.definition.metric
-    if study.description is None or is_loss(metric) or not 0 <= value <= 1:
-        return None
-    n = study.description["validation"]
-    p = (value * n + 2) / (n + 4)
-    return math.sqrt(p * (1 - p) / (n + 4))
+    examples = None if study.description is None else study.description["validation"]
+    return share_error(study.definition.metric, value, examples)

@@ -26,6 +26,8 @@ class Purpose(enum.IntEnum):
     """Where CMA-ES starts again after it has converged."""
     RUN = 4
     """`run.seed`: weights and batches of a trial."""
+    TEST = 5
+    """The seeds of the retraining before the test."""
 
 
 def generator(seed: int, purpose: Purpose, stage: int, number: int = 0) -> np.random.Generator:
