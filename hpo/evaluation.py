@@ -124,11 +124,11 @@ def _unfinished(connection: Connection, study: Study, again: bool) -> Use | None
         _, best = _recommended(connection, study)
         goes_on = last.finished_at is None and last.same_setting(best.stage, best.trial)
         return last if goes_on else None
-    times = "once, on" if len(uses) == 1 else f"{len(uses)} times, the first on"
+    times = "once, on" if last.number == 1 else f"{last.number} times, the first on"
     raise StateError(
         f"the test set of study {study.id} was used {times} {uses[0].begun_at:%Y-%m-%d %H:%M} UTC, "
         f"see: hpo show {study.id}   Another use is told with every result, as number "
-        f"{len(uses) + 1}: hpo final {study.id} --again"
+        f"{last.number + 1}: hpo final {study.id} --again"
     )
 
 

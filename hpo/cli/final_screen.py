@@ -116,7 +116,8 @@ def tested(summary: Summary, storage: str | None) -> None:
 
 def times(used: Sequence[Use]) -> str:
     """Return how often the test set was used."""
-    return {0: "never used", 1: "used once"}.get(len(used), f"used {len(used)} times")
+    number = used[-1].number if used else 0
+    return {0: "never used", 1: "used once"}.get(number, f"used {number} times")
 
 
 def _came_of(summary: Summary, use: Use) -> str:

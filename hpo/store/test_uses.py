@@ -7,13 +7,14 @@ counts, and since both have the seed it is the same one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from hpo.store.studies import study_stages
 from hpo.store.tables import slots, stages, test_uses
 from hpo.study import Stage, Study
 from hpo.use import Result, Use
@@ -50,7 +51,7 @@ def begin_use(
         value: Its validation score.
         seeds: Seeds of the retraining.
     """
-    number = len(study_uses(connection, study)) + 1
+    number = max((use.number for use in study_uses(connection, study)), default=0) + 1
     connection.execute(
         test_uses.insert().values(
             study_id=study.id,
@@ -64,7 +65,7 @@ def begin_use(
             begun_at=datetime.now(UTC),
         )
     )
-    return study_uses(connection, study)[-1]
+    return _find(connection, study, number)
 
 
 def record_result(
@@ -79,7 +80,7 @@ def record_result(
         place: Which of its seeds.
         result: What came of it; nothing is changed if there is a result already.
     """
-    use = study_uses(connection, study)[number - 1]
+    use = _find(connection, study, number)
     results = list(use.results)
     if results[place] is not None:
         return use
@@ -92,7 +93,7 @@ def record_result(
         .where(test_uses.c.study_id == study.id, test_uses.c.number == number)
         .values(**changes)
     )
-    return study_uses(connection, study)[number - 1]
+    return _find(connection, study, number)
 
 
 def search_seeds(connection: Connection, study: Study) -> set[int]:
@@ -105,6 +106,42 @@ def search_seeds(connection: Connection, study: Study) -> set[int]:
             .where(stages.c.study_id == study.id, slots.c.seed.is_not(None))
         )
     )
+
+
+def wrong_with_uses(connection: Connection, study: Study) -> Iterator[str]:
+    """Yield what cannot be in the uses of a study's test set, a sentence each."""
+    rows = connection.execute(
+        select(test_uses).where(test_uses.c.study_id == study.id).order_by(test_uses.c.number)
+    ).all()
+    numbers = [row.number for row in rows]
+    if numbers != list(range(1, len(rows) + 1)):
+        yield f"the uses of its test set are numbered {', '.join(map(str, numbers))}"
+    known = {stage.id: stage for stage in study_stages(connection, study)}
+    for row in rows:
+        where, stage = f"use {row.number} of its test set", known.get(row.stage_id)
+        if stage is None or row.slot not in range(stage.budget):
+            yield f"{where} tested a trial that it does not have"
+        elif not stage.space.contains(row.params):
+            yield f"{where} tested parameters that are not of its space: {row.params}"
+        if not isinstance(row.results, list) or not all(map(_is_result, row.results)):
+            yield f"{where} has results that are none"
+        elif len(row.results) != len(row.seeds):
+            yield f"{where} has {len(row.results)} results for {len(row.seeds)} seeds"
+        elif (row.finished_at is not None) != all(row.results):
+            marked = "interrupted" if row.finished_at is None else "finished"
+            yield f"{where} is marked as {marked} with {row.results.count(None)} missing results"
+
+
+def _is_result(stored: Any) -> bool:
+    if stored is None:
+        return True
+    if not isinstance(stored, dict) or stored.keys() != {"seconds", "metrics", "diverged"}:
+        return False
+    return (stored["metrics"] is None) != (stored["diverged"] is None)
+
+
+def _find(connection: Connection, study: Study, number: int) -> Use:
+    return next(use for use in study_uses(connection, study) if use.number == number)
 
 
 def _use(row: Row[Any]) -> Use:
