@@ -33,7 +33,7 @@ class Score:
     Args:
         name: Name of the metric.
         values: Its value for each seed. A diverged one has the chance level, as in the search;
-            None where the metric has none that is known.
+            None where the metric has none that is known, or `test` did not return it.
         mean: Their mean; None if one of them is not known.
         sd: Their standard deviation; None likewise, and for one seed.
         se: Standard error of the mean that comes from the size of the test set; None if the
@@ -87,7 +87,9 @@ class Use:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of what `test` returned; none if it diverged with all seeds."""
-        return next((tuple(r.metrics) for r in self.results if r and r.metrics), ())
+        return tuple(
+            dict.fromkeys(name for r in self.results if r and r.metrics for name in r.metrics)
+        )
 
     def same_setting(self, stage: int, trial: int) -> bool:
         """Return whether it tested, or tests, the setting of this trial."""
@@ -110,7 +112,7 @@ class Use:
     def _score(self, name: str, description: Description | None) -> Score:
         chance = None if description is None else chance_level(description, name)
         values = [
-            chance if result is None or result.metrics is None else result.metrics[name]
+            chance if result is None or result.metrics is None else result.metrics.get(name)
             for result in self.results
         ]
         known = [value for value in values if value is not None]

@@ -65,6 +65,10 @@ def _rows(study: Study, use: Use, score: Score) -> list[tuple[str, str, str]]:
     of = f"mean and standard deviation of {seeds} seeds"
     if score.mean is None:
         of = f"no mean: nobody knows what {name} is worth where training diverged"
+        if any(
+            result and result.metrics and score.name not in result.metrics for result in use.results
+        ):
+            of = "no mean: test did not return it for every seed"
     rows = [
         (f"test {name}", "–" if score.mean is None else _with_noise(score.mean, score.sd), of),
         ("  each seed", values, ""),
@@ -142,7 +146,7 @@ def _ordinal(use: Use) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "diverged" if value is None else words.score(value)
+    return "–" if value is None else words.score(value)
 
 
 def _with_noise(value: float, noise: float | None) -> str:

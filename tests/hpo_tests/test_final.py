@@ -6,140 +6,24 @@ import json
 import signal
 import statistics
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commands import done, run
-from databases import problems, sql
-from objectives.files import place
+from databases import problems, sql, url_of
+from exams import DATABASE, calls, interrupted, mean_and_sd, refused, rows, start
 from processes import start_hpo
 
 import hpo
-from hpo.errors import NotFoundError, ObjectiveError, StateError
-
-DATABASE = Path("hpo.db")
-
-EXAM = """
-import itertools
-import math
-import os
-import sqlite3
-import time
-from pathlib import Path
-
-import hpo
-
-FOLDER = Path(__file__).parent
-
-
-def begun(seed):
-    # One byte for each call; returns how many calls there were, this one included.
-    with open(FOLDER / f"seed-{seed}", "a") as file:
-        file.write(".")
-    for number in itertools.count(1):
-        try:
-            open(FOLDER / f"call-{number}", "x").close()
-        except FileExistsError:  # of another worker
-            continue
-        return number
-
-
-def plain(params, seed):
-    begun(seed)
-    return {"accuracy": 0.5 + seed % 100 / 1000 + params["bonus"]}
-
-
-def patient(params, seed):
-    # The first two seeds end at once, the others when the file `go` is there.
-    if begun(seed) > 2:
-        while not (FOLDER / "go").exists():
-            time.sleep(0.01)
-    return {"accuracy": 0.75}
-
-
-def knowing(params, seed):
-    # What a look into the database says while the first seed is tested.
-    (known,) = sqlite3.connect(FOLDER / "hpo.db").execute(
-        "SELECT count(*) FROM hpo_test_uses WHERE finished_at IS NULL"
-    ).fetchone()
-    return {"accuracy": float(known)}
-
-
-def diverging(params, seed):
-    number = begun(seed)
-    if number <= params["lost"]:
-        if number == 1:
-            raise hpo.Diverged("test_loss is inf")
-        return {"accuracy": math.nan}
-    return {"accuracy": 0.75}
-
-
-def regression(params, seed):
-    if params.get("lost"):
-        raise hpo.Diverged
-    return {"rmse": 2.0, "accuracy_within_5": 0.5}
-
-
-def moody(params, seed):
-    # As the file `mood` says.
-    mood = (FOLDER / "mood").read_text() if (FOLDER / "mood").exists() else ""
-    if mood == "raise":
-        raise ValueError("no test data here")
-    if mood == "exit":
-        raise SystemExit(3)
-    if mood == "die":
-        os._exit(1)
-    return {"other" if mood == "other" and begun(seed) > 1 else "accuracy": 0.75}
-
-
-RETURNS = [
-    None,
-    0.5,
-    {},
-    [("accuracy", 0.5)],
-    {"accuracy": "high"},
-    {"accuracy": True},
-    {"accuracy": None},
-    {"accuracy": 1j},
-    {1: 0.5},
-    {"": 0.5},
-]
-
-
-def returning(params, seed):
-    return RETURNS[params["which"]]
-"""
+from hpo.errors import ObjectiveError, StateError
+from hpo.store import test_uses
+from hpo.store.engine import open_engine, writing
+from hpo.use import Result
 
 
 @pytest.fixture(autouse=True)
 def folder(home: Path) -> Path:
-    """Every test here has a folder of its own, with a definition's `test` in it."""
-    (home / "exam.py").write_text(EXAM)
+    """Every test here has a folder of its own."""
     return home
-
-
-def start(test: str = "plain", objective: str = "accuracy", **keys: Any) -> Any:
-    """Run a study of four trials whose definition can be tested."""
-    fixed = {"bonus": 0.0, **keys.pop("fixed", {})}
-    search = {"trials": 4, **keys.pop("search", {})}
-    name = test if ":" in test else f"exam:{test}"
-    keys = {"metric": "val_accuracy", "fixed": fixed, "search": search, "test": name, **keys}
-    return hpo.start(place(Path.cwd(), objective, **keys), workers=2)
-
-
-def rows(columns: str = "*") -> list[tuple[Any, ...]]:
-    return sql(DATABASE, f"SELECT {columns} FROM hpo_test_uses ORDER BY number")
-
-
-def calls() -> dict[int, int]:
-    """Return how often `test` was called with each seed."""
-    return {int(p.name[5:]): len(p.read_text()) for p in Path.cwd().glob("seed-*")}
-
-
-def refused(error: type[Exception], study: int | str = 1, **options: Any) -> str:
-    with pytest.raises(error) as caught:
-        hpo.final(study, **options)
-    return str(caught.value)
 
 
 # The first use
@@ -210,7 +94,7 @@ def test_with_replicates_the_mean_is_what_the_search_said() -> None:
 def test_what_a_person_sees() -> None:
     start(describe="tiny:describe")
     shown = done("final", "my")
-    mean, sd = _mean_and_sd()
+    mean, sd = mean_and_sd()
     lines = [line.split("   ") for line in shown.stdout.splitlines()]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert cells[0][:2] == ["test acc", f"{mean:.3f} ± {sd:.3f}"]
@@ -225,11 +109,6 @@ def test_what_a_person_sees() -> None:
     assert "of 500 examples with 5 seeds · test set 50 · " in shown.stderr
 
 
-def _mean_and_sd() -> tuple[float, float]:
-    values = [r["metrics"]["accuracy"] for r in json.loads(rows("results")[-1][0])]
-    return statistics.fmean(values), statistics.stdev(values)
-
-
 def test_it_stands_in_show_and_best() -> None:
     start()
     assert "test set: never used" in done("show", 1).stdout
@@ -237,7 +116,7 @@ def test_it_stands_in_show_and_best() -> None:
     assert "test_uses" not in json.loads(done("show", 1, "--json").stdout)
     assert "test" not in json.loads(done("best", 1, "--json").stdout)
     said = json.loads(done("final", 1, "--json").stdout)
-    mean, sd = _mean_and_sd()
+    mean, sd = mean_and_sd()
     told = f"acc {mean:.3f} ± {sd:.3f} (5 seeds)"
     shown = done("show", 1).stdout
     assert "test set: used once" in shown
@@ -263,7 +142,7 @@ def test_a_second_use_is_refused_and_then_told_as_the_second() -> None:
     told = run("final", 1, "--storage", "sqlite:///./hpo.db")
     assert (told.exit_code, told.stdout) == (1, "")
     assert told.stderr.endswith("hpo final --storage sqlite:///./hpo.db 1 --again\n")
-    assert len(rows()) == 1
+    assert len(rows("number")) == 1
     assert set(calls().values()) == {1}
 
     shown = done("final", 1, "--again")
@@ -311,7 +190,7 @@ def test_each_study_has_its_own_count() -> None:
 def test_an_interrupted_use_goes_on_as_the_same_one(how: signal.Signals, folder: Path) -> None:
     start("patient")
     with start_hpo("final", 1) as running:
-        running.until(lambda: len(calls()) >= 3 and rows()[0][7].count("0.75") == 2)
+        running.until(lambda: len(calls()) >= 3 and rows("results")[0][0].count("0.75") == 2)
         running.send_signal(how)
         printed, told = running.communicate(timeout=30)
     assert printed == ""
@@ -343,20 +222,11 @@ def test_an_interrupted_use_goes_on_as_the_same_one(how: signal.Signals, folder:
     assert problems(DATABASE) == []
 
 
-def interrupted(mood: str = "raise", **keys: Any) -> tuple[int, str]:
-    """Begin a use that ends early; return its trial and what was told."""
-    start("moody", "slope", **keys)
-    Path("mood").write_text(mood)
-    told = refused(ObjectiveError)
-    Path("mood").write_text("")
-    return rows("slot")[0][0], told
-
-
 def test_it_goes_on_with_its_setting_whatever_is_recommended_now() -> None:
     trial, _ = interrupted(search={"trials": 2})
     assert hpo.resume(1, trials=30).best().trial != trial
     use = hpo.final(1).use
-    assert (use.number, use.trial, len(rows())) == (1, trial, 1)
+    assert (use.number, use.trial, len(rows("number"))) == (1, trial, 1)
 
 
 def test_it_goes_on_while_a_stage_is_open() -> None:
@@ -371,7 +241,7 @@ def test_again_goes_on_with_the_same_setting_and_begins_with_another() -> None:
     assert hpo.final(1, again=True).use.number == 1
     Path("mood").write_text("raise")
     refused(ObjectiveError, again=True)
-    assert len(rows()) == 2
+    assert len(rows("number")) == 2
     Path("mood").write_text("")
     best = hpo.resume(1, trials=30).best()
     assert best.trial != trial
@@ -391,8 +261,17 @@ def test_two_at_the_same_moment_are_one_use(folder: Path) -> None:
         two.until(lambda: max(calls().values()) >= 2)
         (folder / "go").touch()
         assert json.loads(one.answer()) == json.loads(two.answer())
-    assert len(rows()) == 1
+    assert len(rows("number")) == 1
     assert problems(DATABASE) == []
+
+
+def test_a_recorded_result_is_never_changed() -> None:
+    study = start().study
+    use = hpo.final(1).use
+    with writing(open_engine(url_of(DATABASE), "write")) as connection:
+        other = Result(0.1, {"accuracy": 1.0})
+        assert test_uses.record_result(connection, study, 1, 0, other) == use
+    assert hpo.show(1).uses[0] == use
 
 
 # Diverged
@@ -440,110 +319,12 @@ def test_a_definition_may_return_what_it_measures() -> None:
     assert "rmse 2.000 ± 0.000, acc within 5 0.500 ± 0.000 (5 seeds)" in shown
 
 
-# Refusals
-
-
-def test_a_study_without_a_test() -> None:
-    hpo.start(place(Path.cwd()), trials=2)
-    assert refused(StateError).startswith("study 1 has no test set: its definition names no test")
-
-
-def test_a_study_that_is_not_there() -> None:
-    start()
-    assert refused(NotFoundError, 7) == "no study 7 in hpo.db. There are: 1 my."
-
-
-def test_an_open_stage() -> None:
-    start(search={"timeout": 0.001})
-    assert refused(StateError) == (
-        "stage 1 of study 1 is open: what is recommended may change, and the test set is for the "
-        "end. Finish it: hpo resume 1"
-    )
-    assert rows() == []
-
-
-def test_a_study_without_a_result() -> None:
-    start(objective="leaving", fixed={"how": "raise"})
-    assert refused(StateError).startswith("study 1 has no finished trial with a score")
-    assert rows() == []
-
-
-def test_parameters_that_another_program_changed() -> None:
-    start()
-    sql(DATABASE, "UPDATE trial_params SET param_value = 0.5")
-    assert "cannot be tested: another program changed Optuna's tables" in refused(StateError)
-    assert rows() == []
-
-
-def test_data_that_changed(folder: Path) -> None:
-    start(describe="tiny:describe")
-    (folder / "data").write_text("second")
-    assert refused(StateError).startswith("the data changed since study 1 was started")
-    assert rows() == []
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("exam:missing", "test = 'exam:missing': the module exam has no 'missing'"),
-        ("elsewhere:test", "test = 'elsewhere:test': there is no module 'elsewhere' in "),
-    ],
-)
-def test_a_test_that_cannot_be_imported_is_no_use(name: str, sentence: str) -> None:
-    start(name)  # no worker of the search has asked for it
-    assert refused(ObjectiveError).startswith(sentence)
-    assert rows() == []
-
-
-@pytest.mark.parametrize(
-    ("mood", "what"),
-    [
-        ("raise", "test = 'exam:moody' raised ValueError: no test data here (exam.py, line "),
-        ("exit", "test = 'exam:moody' raised SystemExit: 3 (exam.py, line "),
-        ("die", "the worker died (exit code 1)"),
-        ("other", "test = 'exam:moody' returned accuracy for one seed, other for another"),
-    ],
-)
-def test_a_test_that_fails_has_begun_and_goes_on_when_it_is_mended(mood: str, what: str) -> None:
-    _, told = interrupted(mood)
-    assert told.startswith(what)
-    assert told.endswith(
-        ". Use 1 of the test set has begun and counts; mend it and go on with the same setting "
-        "and seeds: hpo final 1"
-    )
-    assert [(n, finished) for n, finished in rows("number, finished_at")] == [(1, None)]
-    assert hpo.final(1).use.number == 1
+def test_what_not_every_seed_returned_has_no_mean() -> None:
+    start("fickle")
+    shown = done("final", 1).stdout
+    assert shown.count("no mean: test did not return it for every seed") == 2
+    (use,) = json.loads(done("show", 1, "--json").stdout)["test_uses"]
+    assert use["test_accuracy"] is None
+    assert sorted(use["test_accuracies"], key=str) == [0.75] * 4 + [None]
+    assert use["metrics"]["acc"]["mean"] is None
     assert problems(DATABASE) == []
-
-
-@pytest.mark.parametrize("which", range(10))
-def test_what_is_no_number_by_name_is_refused(which: int) -> None:
-    start("returning", fixed={"which": which})
-    told = refused(ObjectiveError)
-    assert told.startswith("test = 'exam:returning' returned ")
-    assert "; it must return numbers by name, as {'accuracy': 0.97}. " in told
-
-
-# Damage
-
-
-DAMAGE = {
-    "UPDATE hpo_test_uses SET number = 2": "the uses of its test set are numbered 2",
-    "UPDATE hpo_test_uses SET slot = 9": "use 1 of its test set tested a trial that it does not "
-    "have",
-    "UPDATE hpo_test_uses SET params = '{}'": "use 1 of its test set tested parameters that are "
-    "not of its space: {}",
-    "UPDATE hpo_test_uses SET results = '[3]'": "use 1 of its test set has results that are none",
-    "UPDATE hpo_test_uses SET results = '[null]'": "use 1 of its test set has 1 results for 5 "
-    "seeds",
-    "UPDATE hpo_test_uses SET finished_at = NULL": "use 1 of its test set is marked as "
-    "interrupted with 0 missing results",
-}
-
-
-@pytest.mark.parametrize("statement", DAMAGE)
-def test_the_check_finds_damage(statement: str) -> None:
-    start()
-    hpo.final(1)
-    sql(DATABASE, statement)
-    assert problems(DATABASE) == [f"study 1: {DAMAGE[statement]}"]
