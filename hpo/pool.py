@@ -45,7 +45,7 @@ class Worker:
 
     Args:
         definition: Tells what it imports.
-        tests: Whether that includes the definition's `test`, the door to the test set.
+        tests: Whether it may call the definition's `test`, the door to the test set.
     """
 
     def __init__(self, definition: Definition, *, tests: bool = False) -> None:
@@ -80,7 +80,8 @@ class Worker:
                 "do": "setup",
                 "objective": definition.objective,
                 "describe": definition.describe,
-                "test": definition.test if tests else None,
+                "test": definition.test,
+                "tests": tests,
                 "metric": definition.metric,
                 "direction": definition.direction,
                 "folder": definition.folder,

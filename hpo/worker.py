@@ -45,8 +45,9 @@ class Setup:
     """What a worker imports once: the objective and its helpers.
 
     Args:
-        message: The `setup` message: objective, describe, metric, direction, folder, and test,
-            which only `hpo final` names: no worker of a search ever imports it.
+        message: The `setup` message: objective, describe, test, metric, direction, folder, and
+            whether it tests. If not, `test` cannot be called, and is looked for only where that
+            imports nothing more, in the objective's module: a misspelt name is told at the start.
     """
 
     def __init__(self, message: Message) -> None:
@@ -57,7 +58,10 @@ class Setup:
         self.describe = (
             import_name("describe", message["describe"], folder) if message["describe"] else None
         )
-        self.test = import_name("test", message["test"], folder) if message["test"] else None
+        test, tests = message["test"], message["tests"]
+        beside = test and test.partition(":")[0] == message["objective"].partition(":")[0]
+        found = import_name("test", test, folder) if test and (tests or beside) else None
+        self.test = found if tests else None
 
 
 class WorkerRun:

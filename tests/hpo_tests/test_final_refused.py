@@ -74,6 +74,20 @@ def test_a_test_that_cannot_be_imported_is_no_use(name: str, sentence: str) -> N
     assert rows("number") == []
 
 
+def test_a_misspelt_name_in_the_objectives_module_is_told_at_the_start() -> None:
+    told = "test = 'tiny:tset': the module tiny has no 'tset'"
+    with pytest.raises(ObjectiveError, match=told):
+        start("tiny:tset")
+    assert not DATABASE.exists()
+
+
+def test_no_worker_of_a_search_can_test(folder: Path) -> None:
+    start("exam:plain", "exam:peeking")
+    told = hpo.show(1).trials[0][0].error
+    assert told is not None
+    assert told.rstrip().endswith("RuntimeError: no test")
+
+
 @pytest.mark.parametrize(
     ("mood", "what"),
     [

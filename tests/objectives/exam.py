@@ -1,5 +1,6 @@
 """What a definition's `test` may do; a test copies this file beside the definition."""
 
+import inspect
 import itertools
 import math
 import os
@@ -27,6 +28,15 @@ def begun(seed):
 def plain(params, seed):
     begun(seed)
     return {"accuracy": 0.5 + seed % 100 / 1000 + params["bonus"]}
+
+
+def peeking(params, run):
+    # A worker that looks for a way to test from inside of a search.
+    frames = inspect.stack()
+    setup = next(f.frame.f_locals["setup"] for f in frames if "setup" in f.frame.f_locals)
+    if setup.test is None:
+        raise RuntimeError("no test")
+    return 1.0
 
 
 def patient(params, seed):

@@ -78,10 +78,10 @@ def test_only_final_calls_a_definitions_test() -> None:
         if user.startswith(("hpo.worker", "hpo.pool", "studies.", "core."))
     }
     assert calls == {
-        "hpo.worker.Setup.__init__",  # imports it if it is told its name
+        "hpo.worker.Setup.__init__",  # imports it
         "hpo.worker.main",  # the message
         "hpo.worker.run_test",
-        "hpo.pool.Worker.__init__",  # tells the name, if it is to test
+        "hpo.pool.Worker.__init__",  # tells its name
         "studies.splits.describe",  # how many there are
     }
     assert uses_of("run_test") == {"hpo.worker.main"}
