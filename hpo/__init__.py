@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpo.confirming import confirm
     from hpo.definition import Definition, define, load_definition
+    from hpo.evaluation import final
     from hpo.finding import Finding
     from hpo.objective import Diverged, Pruned, Run
     from hpo.overview import best, show
@@ -31,6 +32,7 @@ _HOME = {
     "curves": "hpo.reports.frames",
     "decide": "hpo.service",
     "define": "hpo.definition",
+    "final": "hpo.evaluation",
     "load_definition": "hpo.definition",
     "narrow": "hpo.service",
     "plot": "hpo.reports.figures",
@@ -53,6 +55,7 @@ __all__ = [
     "curves",
     "decide",
     "define",
+    "final",
     "load_definition",
     "narrow",
     "plot",

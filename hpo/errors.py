@@ -4,7 +4,7 @@
     ├── DefinitionError         exit 2   a definition, a range or an override that cannot be used
     ├── UsageError              exit 2   arguments that do not fit together
     ├── NotFoundError           exit 1   no such study, stage, trial, definition or data set
-    ├── ObjectiveError          exit 1   the objective cannot be imported or described
+    ├── ObjectiveError          exit 1   the objective cannot be imported, described or tested
     ├── DataError               exit 1   a data set that is missing or damaged
     ├── StateError              exit 1   the study is not in a state that allows this
     │   ├── NotEnoughTrials     exit 1   too little evidence to decide on

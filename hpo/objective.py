@@ -88,6 +88,45 @@ def floor_value(
     return min(known) if direction == "maximize" else max(known)
 
 
+def chance_by_name(description: Description, metric: str) -> float | None:
+    """Return what guessing reaches in a metric whose name says which direction is better.
+
+    Returns:
+        The level as in `floor_value`, None for a metric of another kind.
+    """
+    direction = "maximize" if _ends_in(metric, "accuracy", "acc") else "minimize"
+    return chance_level(description, direction, metric)
+
+
+def sampling_error(share: float, n: int) -> float:
+    """Return the standard error of a share of n examples, such as an accuracy.
+
+    sqrt(p(1 - p)/n) says that 100 right of 100 leave no doubt. As Agresti and Coull do (The
+    American Statistician 52, 1998), two right and two wrong examples are added: p = (x + 2)/(n + 4)
+    on n + 4 examples. The interval of twice this around p is theirs, near to Wilson's.
+    """
+    p = (share * n + 2) / (n + 4)
+    return math.sqrt(p * (1 - p) / (n + 4))
+
+
+def share_error(metric: str, value: float, examples: int | None) -> float | None:
+    """Return the standard error of a share of examples, such as an accuracy.
+
+    See `sampling_error`.
+
+    Args:
+        metric: Name of the metric.
+        value: Its value.
+        examples: Their number, None if it is not known.
+
+    Returns:
+        None where there are no examples that are known, or the value is not a share of them.
+    """
+    if not examples or is_loss(metric) or not 0 <= value <= 1:
+        return None
+    return sampling_error(value, examples)
+
+
 def chance_level(description: Description | None, direction: str, metric: str) -> float | None:
     """Return what guessing reaches, None where it is not known; see `floor_value`."""
     if description is None:

@@ -7,6 +7,7 @@ from hpo.launch import open_database, open_study
 from hpo.store import studies
 from hpo.store.engine import Engine, reading
 from hpo.store.findings import study_findings
+from hpo.store.test_uses import study_uses
 from hpo.store.trials import stage_trials
 from hpo.study import Ended, Stage, Study
 from hpo.summary import Best, Summary
@@ -63,4 +64,5 @@ def summarize(
         stages = studies.study_stages(connection, study)
         trials = [stage_trials(connection, stage) for stage in stages]
         found = study_findings(connection, study)
-    return Summary(study, stages, trials, ended, stopped, found)
+        uses = study_uses(connection, study)
+    return Summary(study, stages, trials, ended, stopped, found, uses)

@@ -45,9 +45,10 @@ class Worker:
 
     Args:
         definition: Tells what it imports.
+        tests: Whether it may call the definition's `test`, the door to the test set.
     """
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, *, tests: bool = False) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             # -P: the working directory is no place to import from. -u: what the objective prints
@@ -79,6 +80,8 @@ class Worker:
                 "do": "setup",
                 "objective": definition.objective,
                 "describe": definition.describe,
+                "test": definition.test,
+                "tests": tests,
                 "metric": definition.metric,
                 "direction": definition.direction,
                 "folder": definition.folder,
@@ -182,11 +185,13 @@ class Pool:
     Args:
         definition: What the workers import.
         size: Number of workers.
+        tests: Whether they are to test; others cannot.
     """
 
-    def __init__(self, definition: Definition, size: int) -> None:
-        self.workers = [Worker(definition) for _ in range(size)]
+    def __init__(self, definition: Definition, size: int, *, tests: bool = False) -> None:
+        self.workers = [Worker(definition, tests=tests) for _ in range(size)]
         self._definition = definition
+        self._tests = tests
 
     def __enter__(self) -> Pool:
         return self
@@ -236,7 +241,7 @@ class Pool:
 
     def replace(self, worker: Worker) -> Worker:
         """Start a new worker in the place of a dead one."""
-        new = Worker(self._definition)
+        new = Worker(self._definition, tests=self._tests)
         self.workers[self.workers.index(worker)] = new
         worker.output.close()
         return new

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpo.finalist import Finalist, compared, finalists
 from hpo.finding import Finding
-from hpo.objective import is_loss
+from hpo.objective import share_error
 from hpo.study import Counts, Ended, Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, merged, ranked
+from hpo.use import Use
 
 if TYPE_CHECKING:
     from hpo.confirmation import Interval
@@ -64,6 +64,7 @@ class Summary:
         ended: Why the supervisor stopped; None if none was needed.
         stopped: Why `narrow` made no stage; None if it did, or was not asked.
         findings: What the definition's `finding` found when the last stage ended.
+        uses: The uses of the test set, in their order.
     """
 
     study: Study
@@ -72,6 +73,7 @@ class Summary:
     ended: Ended | None = None
     stopped: str | None = None
     findings: Sequence[Finding] = ()
+    uses: Sequence[Use] = ()
 
     @property
     def last(self) -> Stage:
@@ -108,7 +110,7 @@ class Summary:
         found = self.finalists(stage)
         data = self.study.description
         scores = [score for f in found for score in f.scores if score is not None]
-        shares = all(_is_share(self.study, score) for score in scores)
+        shares = all(standard_error(self.study, score) is not None for score in scores)
         step = 1 / data["validation"] if data is not None and shares else 0.0
         return list(zip(found, compared(found, step), strict=True))
 
@@ -192,9 +194,27 @@ class Summary:
         }
         if self.study.definition.finding is not None:
             document["findings"] = [asdict(finding) for finding in self.findings]
+        if self.uses:
+            document["test_uses"] = [self.use_json(use) for use in self.uses]
         if self.stopped is not None:
             document["stopped"] = self.stopped
         return document
+
+    def best_json(self) -> dict[str, Any] | None:
+        """Return the document that `hpo best --json` prints.
+
+        If the recommended setting was tested, the last use of the test set for it is in it.
+        """
+        best = self.best()
+        if best is None:
+            return None
+        tested = [use for use in self.uses if use.same_setting(best.stage, best.trial)]
+        test = {"test": self.use_json(tested[-1])} if tested else {}
+        return {**best.to_json(), **test}
+
+    def use_json(self, use: Use) -> dict[str, Any]:
+        """Return a use of the test set in the shape of the `final` command."""
+        return use.to_json(self.study.description, self.study.definition.metric)
 
     def _stage_json(self, stage: Stage) -> dict[str, Any]:
         counts = self.counts(stage)
@@ -214,12 +234,6 @@ class Summary:
         return document
 
 
-def _is_share(study: Study, value: float) -> bool:
-    """Return whether a score is a share of the validation set's examples."""
-    described = study.description is not None
-    return described and not is_loss(study.definition.metric) and 0 <= value <= 1
-
-
 def _distinct(settings: Iterable[Trial], seen: set[str]) -> Iterator[Trial]:
     """Yield those that did not diverge and were not seen yet, which then are seen."""
     for setting in settings:
@@ -234,16 +248,9 @@ def _key(params: Mapping[str, Any]) -> str:
 
 
 def standard_error(study: Study, value: float) -> float | None:
-    """Return the standard error of a share of examples, such as an accuracy.
-
-    sqrt(p(1 - p)/n) says that 100 right of 100 leave no doubt. As Agresti and Coull do (The
-    American Statistician 52, 1998), two right and two wrong examples are added: p = (x + 2)/(n + 4)
-    on n + 4 examples. The interval of twice this around p is theirs, near to Wilson's.
+    """Return the standard error of a score that comes from the size of the validation set.
 
     None where the data are not described, or the score is not a share of examples.
     """
-    if study.description is None or not _is_share(study, value):
-        return None
-    n = study.description["validation"]
-    p = (value * n + 2) / (n + 4)
-    return math.sqrt(p * (1 - p) / (n + 4))
+    examples = None if study.description is None else study.description["validation"]
+    return share_error(study.definition.metric, value, examples)

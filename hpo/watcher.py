@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hpo.study import Stage, Study
 from hpo.trial import Trial
+from hpo.use import Use
 
 
 class Watcher:
@@ -42,3 +43,9 @@ class Watcher:
 
     def stage_ended(self) -> None:
         """The supervisor stops working on the stage."""
+
+    def test_began(self, study: Study, use: Use, workers: int) -> None:
+        """The use of the test set is recorded; its seeds are about to run."""
+
+    def seed_tested(self, use: Use) -> None:
+        """What came of one more seed is recorded."""

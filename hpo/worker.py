@@ -3,8 +3,8 @@
 Started as `python -m hpo.worker FD`, where FD is the number of an inherited socket. Messages are
 lines of JSON in both directions; what the objective prints goes to the ordinary stdout and stderr.
 
-    supervisor → worker   setup, describe, run
-    worker → supervisor   ready, described, steps, done, broken
+    supervisor → worker   setup, describe, run, test
+    worker → supervisor   ready, described, steps, done, tested, broken
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 
 from hpo.importing import ImportFailed, import_name
 from hpo.objective import Diverged, Pruned, is_loss
+from hpo.tracebacks import place, said
 
 SEND_EVERY_S = 0.25
 """Steps travel in batches: one message per epoch would wake the supervisor for nothing."""
@@ -35,6 +36,7 @@ RESERVED = frozenset({"study", "stage", "trial", "attempt", "step", "seconds"})
 
 LARGEST_STEP = 2**31 - 1  # what every database can store, PostgreSQL's integer included
 LONGEST_ERROR = 20_000
+LONGEST_RETURN = 300
 
 Message = dict[str, Any]
 
@@ -43,7 +45,9 @@ class Setup:
     """What a worker imports once: the objective and its helpers.
 
     Args:
-        message: The `setup` message: objective, describe, metric, direction, folder.
+        message: The `setup` message: objective, describe, test, metric, direction, folder, and
+            whether it tests. If not, `test` cannot be called, and is looked for only where that
+            imports nothing more, in the objective's module: a misspelt name is told at the start.
     """
 
     def __init__(self, message: Message) -> None:
@@ -54,6 +58,10 @@ class Setup:
         self.describe = (
             import_name("describe", message["describe"], folder) if message["describe"] else None
         )
+        test, tests = message["test"], message["tests"]
+        beside = test and test.partition(":")[0] == message["objective"].partition(":")[0]
+        found = import_name("test", test, folder) if test and (tests or beside) else None
+        self.test = found if tests else None
 
 
 class WorkerRun:
@@ -139,6 +147,50 @@ def run_trial(setup: Setup, message: Message, send: Callable[[Message], None]) -
         ended = {"state": "failed", "error": _storable(_told(error))}
     run.end()
     return {"say": "done", "seconds": run.seconds, "metrics": sorted(run.metrics), **ended}
+
+
+def run_test(setup: Setup, message: Message) -> Message:
+    """Call the definition's `test` with one seed and return what came of it."""
+    assert setup.test is not None
+    began = time.monotonic()
+    ended: Message
+    try:
+        metrics = _metrics(setup.test(message["params"], message["seed"]))
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} is {value}")
+        ended = {"state": "complete", "metrics": metrics}
+    except Diverged as error:
+        ended = {"state": "diverged", "what": str(error) or "it raised hpo.Diverged"}
+    except _WrongReturn as error:
+        ended = {"state": "failed", "error": str(error)}
+    except BaseException as error:  # noqa: BLE001  # as in `run_trial`
+        what = f"raised {said(_storable(_told(error)))}{place(error)}"
+        ended = {"state": "failed", "error": what}
+    return {"say": "tested", "seconds": time.monotonic() - began, **ended}
+
+
+class _WrongReturn(Exception):
+    """What `test` returned is not what it must return."""
+
+
+def _metrics(returned: Any) -> dict[str, float]:
+    """Return what `test` returned, if it is what it must be."""
+    good = (
+        isinstance(returned, Mapping)
+        and returned
+        and all(isinstance(name, str) and name and name.isprintable() for name in returned)
+        and all(
+            isinstance(value, numbers.Real) and not isinstance(value, bool)
+            for value in returned.values()
+        )
+    )
+    if not good:
+        raise _WrongReturn(
+            f"returned {repr(returned)[:LONGEST_RETURN]}; it must return numbers by name, "
+            "as {'accuracy': 0.97}"
+        )
+    return {name: float(value) for name, value in returned.items()}
 
 
 def _score(value: Any) -> float:
@@ -241,6 +293,9 @@ def main(descriptor: int) -> None:
                 case "run":
                     assert setup is not None
                     send(run_trial(setup, message, send))
+                case "test":
+                    assert setup is not None
+                    send(run_test(setup, message))
         except ImportFailed as error:
             send({"say": "broken", "error": str(error), "traceback": traceback.format_exc()})
         # Importing the user's module and calling its `describe` may raise anything.

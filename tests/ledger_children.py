@@ -25,11 +25,12 @@ from databases import LOST, PARAMS, ledger_of, steps, url_of
 from processes import Child
 
 from hpo.errors import SlotTakenOver, StateError
-from hpo.store import lease, migrations, studies
+from hpo.store import lease, migrations, studies, test_uses
 from hpo.store.attempt import Claim, Outcome
-from hpo.store.engine import open_engine, reading, writing
+from hpo.store.engine import Engine, open_engine, reading, writing
 from hpo.store.ledger import Ledger
-from hpo.study import Stage
+from hpo.study import Stage, Study
+from hpo.use import Result
 
 # In the test
 
@@ -195,6 +196,30 @@ def raise_budget(path: Path) -> Callable[[], object]:
             studies.raise_budget(connection, study, stage, 5)
 
     return operation
+
+
+def begin_use(path: Path) -> Callable[[], object]:
+    return lambda: _begun_use(path)
+
+
+def record_result(path: Path) -> Callable[[], object]:
+    """Record the last result of a use, which finishes it."""
+    engine, study = _begun_use(path)
+
+    def operation() -> None:
+        with writing(engine) as connection:
+            test_uses.record_result(connection, study, 1, 0, Result(0.5, {"accuracy": 0.75}))
+
+    return operation
+
+
+def _begun_use(path: Path) -> tuple[Engine, Study]:
+    engine = open_engine(url_of(path), "write")
+    with writing(engine) as connection:
+        study = studies.find_study(connection, 1)
+        stage = studies.find_stage(connection, study, 1)
+        test_uses.begin_use(connection, study, stage, 0, PARAMS, 0.5, [7])
+    return engine, study
 
 
 def make(path: Path) -> Callable[[], object]:

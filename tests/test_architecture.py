@@ -30,6 +30,7 @@ VOCABULARY = (
     "study",
     "finding",
     "importing",
+    "use",
 )
 ROOMS: dict[str, set[str]] = {
     "core": {"own", "numpy"},
@@ -44,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "hpo.worker": {
         "hpo.objective",
         "hpo.importing",
+        "hpo.tracebacks",
     },  # what an objective runs in: starts fast, knows no database
     "hpo.pool": {*(f"hpo.{name}" for name in VOCABULARY), "psutil"},
     "hpo.catalog": {f"hpo.{name}" for name in VOCABULARY},

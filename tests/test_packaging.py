@@ -142,7 +142,8 @@ def test_the_source_archive_builds_the_same_wheel(
 def test_the_version_is_everywhere_the_same(wheel: Path, names: set[str]) -> None:
     log = ROOT / "CHANGELOG.md"
     assert log.exists()
-    newest = re.search(r"^## \[?(\d+\.\d+\.\d+)\b", log.read_text(encoding="utf-8"), re.MULTILINE)
+    released = r"^## (\d+\.\d+\.\d+)\b(?!.*unreleased)"
+    newest = re.search(released, log.read_text(encoding="utf-8"), re.MULTILINE)
     assert newest is not None
     metadata = f"hpo_service-{hpo.__version__}.dist-info/METADATA"
     with zipfile.ZipFile(wheel) as archive:

@@ -33,7 +33,7 @@ def list_(storage: str | None, as_json: bool) -> None:
 def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> None:
     """Show the stages of a study, their ranges and why they were chosen."""
     from hpo import overview
-    from hpo.cli import screens, tables
+    from hpo.cli import final_screen, screens, tables
 
     summary = overview.show(study, storage=storage)
     if as_json:
@@ -42,6 +42,7 @@ def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> 
         tables.study(summary)
         tables.findings(summary)
         screens.finding_missing(summary, storage)
+        final_screen.uses(summary, storage)
         tables.retries(summary)
         tables.deleted(summary)
         tables.failures(summary, storage, whole=ctx.meta["hpo.debug"])
@@ -54,15 +55,15 @@ def show(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> 
 def best(study: str, storage: str | None, as_json: bool) -> None:
     """Print the recommended setting of a study."""
     from hpo import overview
-    from hpo.cli import screens, tables
+    from hpo.cli import final_screen, screens, tables
 
     summary = overview.show(study, storage=storage)
     tables.deleted(summary)
     if as_json:
-        found = summary.best()
-        screens.print_json(found.to_json() if found else None)
+        screens.print_json(summary.best_json())
     else:
         screens.best(summary)
+        final_screen.tested(summary, storage)
 
 
 @click.command(cls=options.Command)

@@ -1,4 +1,4 @@
-"""The live progress of a stage: trials done, best so far, time left."""
+"""The live progress of a stage or a test: what is done, best so far, time left."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hpo.cli import hints, screens, words
+from hpo.cli import final_screen, hints, screens, words
 from hpo.cli.console import err
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState, ranked
+from hpo.use import Use
 from hpo.watcher import Watcher
 
 REFRESH_HZ = 4
@@ -31,6 +32,7 @@ class Terminal(Watcher):
     def __init__(self, storage: str | None) -> None:
         self._storage = storage
         self._live: Live | None = None
+        self._tested: tuple[Study, Use] | None = None
 
     def __enter__(self) -> Terminal:
         return self
@@ -42,6 +44,8 @@ class Terminal(Watcher):
         trace: TracebackType | None,
     ) -> None:
         self.stage_ended()
+        if kind is KeyboardInterrupt and self._tested is not None:
+            final_screen.interrupted(*self._tested, self._storage)
 
     def stage_began(
         self, study: Study, stage: Stage, trials: Sequence[Trial], workers: int
@@ -53,25 +57,19 @@ class Terminal(Watcher):
         for trial in trials:
             self._count(trial)
         screens.header(study, stage, workers, self._storage)
-        self._bar = Progress(
-            TextColumn(" "),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(30),
-            TextColumn("{task.percentage:>3.0f}%"),
-            _Clock("elapsed"),
-            _Clock("left"),
-            console=err,
-        )
-        self._task = self._bar.add_task("", total=stage.budget, completed=self._seen["counted"])
-        if err.is_terminal:
-            self._live = Live(
-                Group(self._bar, self._standing()),
-                console=err,
-                refresh_per_second=REFRESH_HZ,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
+        self._show_bar(stage.budget, self._seen["counted"], self._standing())
+
+    def test_began(self, study: Study, use: Use, workers: int) -> None:
+        """Print what is tested and show the bar."""
+        self._tested = study, use
+        final_screen.header(study, use, workers)
+        self._show_bar(len(use.seeds), use.done, Text())
+
+    def seed_tested(self, use: Use) -> None:
+        """Move the bar; what came of it is shown when all have ended."""
+        assert self._tested is not None
+        self._tested = self._tested[0], use
+        self._bar.update(self._task, completed=use.done)
 
     def trial_ended(self, trial: Trial) -> None:
         """Move the bar."""
@@ -121,6 +119,27 @@ class Terminal(Watcher):
             self._live.stop()
             self._live = None
             err.print()
+
+    def _show_bar(self, total: int, completed: int, below: Text) -> None:
+        self._bar = Progress(
+            TextColumn(" "),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _Clock("elapsed"),
+            _Clock("left"),
+            console=err,
+        )
+        self._task = self._bar.add_task("", total=total, completed=completed)
+        if err.is_terminal:
+            self._live = Live(
+                Group(self._bar, below),
+                console=err,
+                refresh_per_second=REFRESH_HZ,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
 
     def _count(self, trial: Trial) -> None:
         """Keep what the screen needs; looking through all trials each time would add up."""

@@ -1,4 +1,4 @@
-"""The commands that run trials: start, narrow, confirm, resume, replay."""
+"""The commands that run trials: start, narrow, confirm, resume, replay, final."""
 
 from __future__ import annotations
 
@@ -192,6 +192,29 @@ def replay(study: str, trial: str, storage: str | None, as_json: bool) -> None:
     raise click.exceptions.Exit(0 if found.equal else 1)
 
 
+@click.command(cls=options.Command)
+@options.study
+@click.option("--again", is_flag=True, help="Also if the test set was used before.")
+@options.storage
+@options.as_json
+def final(study: str, again: bool, storage: str | None, as_json: bool) -> None:
+    """Retrain the recommended setting with five seeds and test it, once.
+
+    It trains on training and validation set together and is evaluated on the test set. Every use
+    is recorded before it begins; one that was interrupted goes on where it was.
+    """
+    from hpo import evaluation
+    from hpo.cli import final_screen, screens
+    from hpo.cli.progress import Terminal
+
+    with Terminal(storage) as watcher:
+        found = evaluation.final(study, storage=storage, again=again, watcher=watcher)
+    if as_json:
+        screens.print_json(found.to_json())
+    else:
+        final_screen.result(found)
+
+
 def _finish(summary: Summary, storage: str | None, as_json: bool) -> NoReturn:
     from hpo.cli import screens
     from hpo.study import Ended
@@ -209,4 +232,4 @@ def _finish(summary: Summary, storage: str | None, as_json: bool) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
-COMMANDS = (start, narrow, confirm, resume, replay)
+COMMANDS = (start, narrow, confirm, resume, replay, final)

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from hpo.cli import hints, words
+from hpo.cli import final_screen, hints, words
 from hpo.cli.console import err, out, padded
 from hpo.finalist import Finalist
 from hpo.space import Choice
@@ -68,7 +68,7 @@ def study(summary: Summary) -> None:
         f" · seed {shown.definition.search.seed} · started {shown.created_at:%Y-%m-%d %H:%M} UTC"
     )
     if shown.definition.test is not None:
-        facts += " · test set: locked"
+        facts += f" · test set: {final_screen.times(summary.uses)}"
     out.print(Text.assemble(f"study {shown.id} · ", (shown.name, "bold"), facts, "\n"))
     names = list(dict.fromkeys(name for stage in summary.stages for name in stage.space))
     bars = {name: [_stage_bar(summary, stage, name) for stage in summary.stages] for name in names}

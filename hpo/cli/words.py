@@ -75,6 +75,12 @@ def score(value: float, sign: Literal["", "+"] = "") -> str:
     return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign}.4g}"
 
 
+def ordinal(number: int) -> str:
+    """Return a place in a row, as `2nd`."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
 def edge(axis: Axis, value: float) -> str:
     """Return an end of a range; powers of ten on log axes as 1e-06."""
     if not isinstance(value, int) and getattr(axis, "log", False):

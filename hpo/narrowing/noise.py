@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
+from hpo.objective import sampling_error
+
 _LEVEL_FROM = 10  # the level of the best is the mean of a tenth of the results
 
 
@@ -32,17 +34,6 @@ def noise_sd(
     if (seeds := _pooled(replicates)) is not None:
         known.append(seeds)
     return max(known, default=None)
-
-
-def sampling_error(share: float, n: int) -> float:
-    """Return the standard error of a share of n examples, such as an accuracy.
-
-    sqrt(p(1 - p)/n) says that 100 right of 100 leave no doubt. As Agresti and Coull do (The
-    American Statistician 52, 1998), two right and two wrong examples are added: p = (x + 2)/(n + 4)
-    on n + 4 examples. The interval of twice this around p is theirs, near to Wilson's.
-    """
-    p = (share * n + 2) / (n + 4)
-    return math.sqrt(p * (1 - p) / (n + 4))
 
 
 def _pooled(replicates: Sequence[Sequence[float]]) -> float | None:

@@ -6,11 +6,9 @@ found is refused before the study begins; a mistake in it is told at the end, an
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,15 +16,11 @@ import numpy as np
 from hpo.definition import Definition
 from hpo.errors import ObjectiveError
 from hpo.finding import Finding
-from hpo.importing import INSTALLED, ImportFailed, import_name
+from hpo.importing import ImportFailed, import_name
 from hpo.launch import located
 from hpo.overview import show
 from hpo.study import Study
-from hpo.tracebacks import said
-
-_OURS = Path(__file__).parents[1]
-_PYTHONS = sysconfig.get_path("stdlib")
-
+from hpo.tracebacks import place, said
 
 Hook = Literal["finding", "figure"]
 
@@ -102,23 +96,4 @@ def _imported(key: Hook, definition: Definition) -> Callable[..., Any]:
 
 def _raised(key: Hook, definition: Definition, error: Exception) -> ObjectiveError:
     name, what = getattr(definition, key), said(traceback.format_exc())
-    return ObjectiveError(f"{key} = {name!r} raised {what}{_place(error)}")
-
-
-def _place(error: Exception) -> str:
-    """Return the last line of the user's code that led to an exception, if any did, as text."""
-    places = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        places.append((error.filename, error.lineno))  # in a file that could not be imported
-    users = [f" ({Path(file).name}, line {line})" for file, line in places if _is_users(file)]
-    return users[-1] if users else ""
-
-
-def _is_users(file: str) -> bool:
-    path = Path(file)
-    return not (
-        file.startswith("<")  # how Python names its own importing
-        or path.is_relative_to(_OURS)
-        or path.is_relative_to(_PYTHONS)
-        or INSTALLED.intersection(path.parts)
-    )
+    return ObjectiveError(f"{key} = {name!r} raised {what}{place(error)}")

@@ -11,7 +11,8 @@ that needs them, because the command line only wants the names.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from hpo.errors import DefinitionError, MissingExtraError
@@ -25,6 +26,7 @@ __all__ = [
     "UNIFORM",
     "Request",
     "check",
+    "final_seeds",
     "needs_evidence",
     "run_seed",
     "suggest",
@@ -139,6 +141,28 @@ def run_seed(seed: int, stage: int, unit: int) -> int:
     from hpo.sampling import seeds
 
     return seeds.word(seed, seeds.Purpose.RUN, stage, unit)
+
+
+def final_seeds(seed: int, count: int, taken: Collection[int]) -> list[int]:
+    """Return different seeds for the retraining before the test, 32 bits each.
+
+    They are the same at every use of the test set: a repetition is no other draw of luck, and two
+    settings meet the same seeds.
+
+    Args:
+        seed: The study's seed.
+        count: How many.
+        taken: The seeds of the search, which are passed over.
+    """
+    from hpo.sampling import seeds
+
+    words = (seeds.word(seed, seeds.Purpose.TEST, 0, number) for number in itertools.count())
+    found: dict[int, None] = {}
+    while len(found) < count:
+        word = next(words)
+        if word not in taken:
+            found[word] = None
+    return list(found)
 
 
 def _unknown(sampler: str) -> DefinitionError:

@@ -28,6 +28,8 @@ class Purpose(enum.IntEnum):
     """`run.seed`: weights and batches of a trial."""
     NARROWING = 5
     """What the narrowing of a stage draws."""
+    TEST = 6
+    """The seeds of the retraining before the test."""
 
 
 def generator(seed: int, purpose: Purpose, stage: int, number: int = 0) -> np.random.Generator:

@@ -26,6 +26,7 @@ from hpo.store.optuna_tables import (
 )
 from hpo.store.studies import STAGE_ATTR, all_studies, optuna_study_of, study_stages
 from hpo.store.tables import curves, metadata, retries, slots, stages
+from hpo.store.test_uses import wrong_with_uses
 from hpo.store.trials import read_params
 from hpo.study import Stage
 
@@ -87,6 +88,10 @@ def _examine(engine: Engine) -> list[Finding]:
         if ours and not unreadable:
             findings += _of_marks(connection)
             for study in all_studies(connection):
+                findings += [
+                    Finding(f"study {study.id}: {each}", _restore(f"Study {study.id}"))
+                    for each in wrong_with_uses(connection, study)
+                ]
                 for stage in study_stages(connection, study):
                     found = list(_of_stage(connection, stage, study.definition.metric))
                     mended = not damage and all(isinstance(each, _Mended) for each in found)

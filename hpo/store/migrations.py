@@ -15,7 +15,7 @@ from hpo.errors import DatabaseError
 from hpo.store import optuna_tables, tables
 from hpo.store.engine import reading, writing
 
-HEAD = "0003"
+HEAD = "0004"
 VERSION_TABLE = "hpo_alembic_version"
 
 _OPTUNAS = {"studies", "alembic_version"}

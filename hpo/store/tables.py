@@ -137,6 +137,22 @@ findings = Table(
     sqlite_with_rowid=False,
 )
 
+test_uses = Table(
+    "hpo_test_uses",
+    metadata,
+    C("study_id", ForeignKey("hpo_studies.id"), primary_key=True),
+    C("number", Integer, primary_key=True),  # 1 for the first use, and so on
+    C("stage_id", ForeignKey("hpo_stages.id"), nullable=False),
+    C("slot", Integer, nullable=False),  # of the tested setting
+    C("params", JSON, nullable=False),
+    C("value", Float, nullable=False),  # its validation score, when it was chosen
+    C("seeds", JSON, nullable=False),
+    C("results", JSON, nullable=False),  # one for each seed: null until it is recorded
+    C("begun_at", UtcDateTime, nullable=False),
+    C("finished_at", UtcDateTime),
+    sqlite_with_rowid=False,
+)
+
 curves = Table(
     "hpo_curves",
     metadata,

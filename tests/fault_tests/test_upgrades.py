@@ -26,7 +26,7 @@ from processes import Child, run_hpo, start_call
 from hpo.store import lease, migrations, owner
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-OLDER = ["0001", "0002"]
+OLDER = ["0001", "0002", "0003"]
 """The revisions of our tables that were ever released or used."""
 
 SAID = {revision: json.loads((FIXTURES / f"{revision}.json").read_text()) for revision in OLDER}
@@ -106,6 +106,7 @@ def said(study: str) -> dict[str, Any]:
         "narrow 1 --dry-run",
         "resume 1",
         "replay 1 1/0",
+        "final 1",
         "list",
         "show 1",
         "best 1",

@@ -97,6 +97,16 @@ DRY_RUN = {
     "axes": {...: {"action": TEXT, "old": [ANY], "new": maybe([ANY]), "reason": TEXT}},
     "warnings": [TEXT],
 }
+FINAL = {
+    "test_accuracy": maybe(REAL),
+    "test_accuracies": maybe([maybe(REAL)]),
+    "uses": WHOLE,
+    "stage": WHOLE,
+    "trial": WHOLE,
+    "params": PARAMS,
+    "diverged": WHOLE,
+}
+METRICS = {...: {"mean": maybe(REAL), "values": [maybe(REAL)]}}
 REPORT_HEAD = ["study", "stage", "trial", "state", "value"]
 REPORT_TAIL = ["steps", "seconds", "attempt", "seed", "diverged"]
 
@@ -218,6 +228,26 @@ def test_failures(home):
     started = asked("start", "my.toml", code=1)
     check(started, SUMMARY)
     assert started["stages"][0]["counts"] == {"complete": 0, "pruned": 0, "failed": 3, "open": 0}
+
+
+@pytest.mark.parametrize(
+    ("returned", "shape"),
+    [("{'accuracy': 0.5}", FINAL), ("{'rmse': 2}", {**FINAL, "metrics": METRICS})],
+)
+def test_final(home, returned, shape):
+    (home / "exam.py").write_text(f"def test(params, seed): return {returned}")
+    place(home, test="exam:test", search={"trials": 2})
+    asked("start", "my.toml")
+    for use in (1, 2):
+        said = asked("final", 1, *["--again"] * (use - 1))
+        check(said, shape)
+        assert said["uses"] == use
+        shown = asked("show", 1)
+        check(shown, {**SUMMARY, "test_uses": [shape]})
+        assert shown["test_uses"][-1] == said
+        best = asked("best", 1)
+        check(best, {**BEST, "test": shape})
+        assert best["test"] == said
 
 
 def test_accuracies_have_an_error(home):

@@ -268,11 +268,11 @@ def test_an_older_revision_names_the_command(path: Path) -> None:
     databases.new(path)
     sql(path, "UPDATE hpo_alembic_version SET version_num = '0001'")
     for opening in openings(path):
-        refused(path, opening, "has revision 0001", "needs 0003", "Run: hpo db upgrade$")
+        refused(path, opening, "has revision 0001", "needs 0004", "Run: hpo db upgrade$")
     assert maintenance.status(url_of(path))["revision"] == "0001"
 
 
-@pytest.mark.parametrize("revision", ["0004", "9999", "odd"])
+@pytest.mark.parametrize("revision", ["0005", "9999", "odd"])
 def test_a_newer_revision_is_refused(revision: str, path: Path) -> None:
     databases.new(path)
     sql(path, "UPDATE hpo_alembic_version SET version_num = ?", revision)

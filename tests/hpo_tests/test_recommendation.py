@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from made_trials import LR, UNIT, sampled, swept, trial
 
-from hpo.narrowing.noise import noise_sd, sampling_error
+from hpo.narrowing.noise import noise_sd
 from hpo.narrowing.recommendation import Recommendation, recommend
+from hpo.objective import sampling_error
 from hpo.space import Choice, Float, Int, Space
 from hpo.trial import Trial, TrialState
 
