@@ -3,6 +3,7 @@
 import gc
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep modules and tests out of the garbage collections, which took a fifth of the time."""
+    """Keep modules and tests out of the garbage collections, which took a fifth of the time.
+
+    And matrix products of this process on one core: the other one has tests of its own.
+    """
     gc.collect()
     gc.freeze()
+    threadpool_limits(1)

@@ -205,18 +205,18 @@ def begin_use(path: Path) -> Callable[[], object]:
 def record_result(path: Path) -> Callable[[], object]:
     """Record the last result of a use, which finishes it."""
     engine, study = _begun_use(path)
-
-    def operation() -> None:
-        with writing(engine) as connection:
-            test_uses.record_result(connection, study, 1, 0, Result(0.5, {"accuracy": 0.75}))
-
-    return operation
+    return lambda: _record_result(engine, study)
 
 
-def _begun_use(path: Path) -> tuple[Engine, Study]:
+def _record_result(engine: Engine, study: Study) -> None:
+    with writing(engine) as connection:
+        test_uses.record_result(connection, study, 1, 0, Result(0.5, {"accuracy": 0.75}))
+
+
+def _begun_use(path: Path, name: str | int = 1) -> tuple[Engine, Study]:
     engine = open_engine(url_of(path), "write")
     with writing(engine) as connection:
-        study = studies.find_study(connection, 1)
+        study = studies.find_study(connection, name)
         stage = studies.find_stage(connection, study, 1)
         test_uses.begin_use(connection, study, stage, 0, PARAMS, 0.5, [7])
     return engine, study
@@ -346,7 +346,7 @@ def leases_at(path: str, study: int, now: float) -> list[float]:
 
 
 def leave_marks_of_time(path: str, name: str) -> None:
-    """Make a study, lose, give back and finish trials."""
+    """Make a study, lose, give back and finish trials, and use its test set."""
     engine = open_engine(url_of(Path(path)), "write")
     ledger = ledger_of(engine, databases.started(engine, 2, name))
     held = databases.take(ledger)
@@ -357,6 +357,7 @@ def leave_marks_of_time(path: str, name: str) -> None:
     ledger.release([held])
     while databases.run_one(ledger):
         pass
+    _record_result(*_begun_use(Path(path), name))
 
 
 def hold(path: str, study: int, lease_s: float) -> float:

@@ -27,7 +27,14 @@ CLOCKS: dict[str, tuple[float, ...]] = {
 }
 """Hours ahead; with two it jumps at each look."""
 
-TIMES = {"created_at", "finished_at", "ended_at", "datetime_start", "datetime_complete"}
+TIMES = {
+    "created_at",
+    "begun_at",
+    "finished_at",
+    "ended_at",
+    "datetime_start",
+    "datetime_complete",
+}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +83,8 @@ def test_times_are_stored_in_utc_from_any_zone(crew: list[Child], path: Path) ->
         "hpo_stages.created_at": 3,
         "hpo_stages.finished_at": 3,
         "hpo_retries.ended_at": 6,
+        "hpo_test_uses.begun_at": 3,
+        "hpo_test_uses.finished_at": 3,
         "trials.datetime_start": 6,
         "trials.datetime_complete": 6,
     }

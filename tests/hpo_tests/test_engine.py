@@ -334,7 +334,7 @@ def test_an_exception_undoes_everything(path: Path) -> None:
 def test_a_broken_rule_of_ours_is_not_called_a_broken_file(path: Path) -> None:
     engine = databases.new(path)
     with pytest.raises(IntegrityError), writing(engine) as writer:
-        writer.execute(text("INSERT INTO hpo_alembic_version VALUES ('0003')"))
+        writer.execute(text("INSERT INTO hpo_alembic_version SELECT * FROM hpo_alembic_version"))
 
 
 def test_foreign_keys_hold(path: Path) -> None:

@@ -348,7 +348,7 @@ def steady(seed: int, space: Space, trials: list[Trial], more: dict[str, Any]) -
     return decide(space, trials, rng=np.random.default_rng(seed), **more)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=40)
 @given(stages())
 def test_new_ranges_are_legal_and_hold_the_best(
     stage: tuple[Space, list[Trial], dict[str, Any]],

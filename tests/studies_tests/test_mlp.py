@@ -47,6 +47,8 @@ def setup() -> Setup:
             "metric": "val_accuracy",
             "direction": "maximize",
             "folder": None,
+            "test": "studies.mlp:test",
+            "tests": False,
         }
     )
 
