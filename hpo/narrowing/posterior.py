@@ -225,7 +225,7 @@ def _numeric(
 def _reason(axis: Numeric, new: Numeric, reach: Reach, stuck: str | None) -> str:
     if reach.lean is not None:
         share = 100 * reach.edges[reach.lean]
-        phrase = f"with {share:.0f} % the optimum lies at the {reach.lean} edge"
+        phrase = f"with a probability of {share:.0f} % the optimum lies at the {reach.lean} edge"
         return f"{phrase}, but {stuck}" if stuck else phrase
     if new == axis:
         return "the optimum may lie anywhere in the range"
