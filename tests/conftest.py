@@ -18,8 +18,15 @@ def soak(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--soak"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the commands of the README: two processes share the files, in their order."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave variants to `make soak`, and begin with the commands of the README.
+
+    Two processes share the files, in their order, and these commands take longest.
+    """
+    if not config.getoption("--soak"):
+        variants = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=variants)
+        items[:] = [item for item in items if item not in variants]
     items.sort(key=lambda item: item.path.name != "test_docs.py")
 
 

@@ -147,6 +147,7 @@ def test_open_pages_and_a_run_do_not_disturb_each_other(
 # Rename
 
 
+@pytest.mark.soak
 def test_a_study_that_was_renamed_goes_on(path: Path, home: Path, stock: Server) -> None:
     done("start", place(home, "hill", name="idle", search={"trials": 30}), "--workers", 2)
     study, before = stock.study("idle/1"), said("idle")
@@ -169,7 +170,9 @@ def test_a_study_that_was_renamed_goes_on(path: Path, home: Path, stock: Server)
     assert findings("idle") == []
 
 
-@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "ends meanwhile"])
+@pytest.mark.parametrize(
+    "ends", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["goes on", "ends meanwhile"]
+)
 def test_a_study_that_is_renamed_while_it_runs_loses_nothing(
     ends: bool, path: Path, home: Path, stock: Server
 ) -> None:

@@ -123,7 +123,9 @@ def test_a_study_under_nohup_goes_on_without_its_window() -> None:
 # From other programs
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.soak)]
+)
 def test_a_request_to_end_does_not_wait_for_trials(number: signal.Signals) -> None:
     """One computes for ever, one waits for ever, and each has started other processes."""
     definition = place(
@@ -176,7 +178,10 @@ def test_ctrl_c_in_the_last_trials_of_a_stage_begins_no_other() -> None:
     assert problems(DB) == []
 
 
-@pytest.mark.parametrize("ask", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+@pytest.mark.parametrize(
+    "ask",
+    [[signal.SIGTERM], pytest.param([signal.SIGINT, signal.SIGINT], marks=pytest.mark.soak)],
+)
 def test_who_is_asked_to_stop_waits_for_no_lock(ask: list[signal.Signals]) -> None:
     """Its slots cannot be given back; but it is dead then, so they are free all the same."""
     with ExitStack() as stack:

@@ -49,7 +49,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=OLDER)
+# The oldest and the newest; `make soak` takes those between them, too.
+@pytest.fixture(
+    params=[OLDER[0], *(pytest.param(r, marks=pytest.mark.soak) for r in OLDER[1:-1]), OLDER[-1]]
+)
 def revision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
