@@ -146,6 +146,10 @@ SEARCH = [
 """Every command but `final`; `data fetch` of MNIST only looks whether the files are whole."""
 
 
+TRAINING = SEARCH[:6]
+"""Those that train or draw: the others do not differ by data set."""
+
+
 def commands(group: click.Group, above: str = "") -> Iterator[str]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
@@ -196,7 +200,7 @@ def look_at_the_dashboard(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("definition", "lines"), [("digits", SEARCH[:6]), ("mnist-book", SEARCH)])
+@pytest.mark.parametrize(("definition", "lines"), [("digits", TRAINING), ("mnist-book", SEARCH)])
 def test_no_command_but_final_reads_test_images(
     definition: str, lines: list[str], trips: Path, fake_mnist: None
 ) -> None:
