@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.narrowing import decide
-from hpo.narrowing.recommendation import recommend
+from hpo.narrowing.recommendation import standings
 from hpo.space import Float, Space
-from hpo.trial import Trial, TrialState
+from hpo.trial import Trial, TrialState, ranked
 
 NOISE = 0.04
 LIMITS = (-2.0, 3.0)
@@ -211,8 +211,9 @@ def advised(runs: int, evidence: str, d: int = 3, n: int = 99) -> list[Advice]:
         for seed in range(runs):
             land, space = landscape(name, d, 500 + seed), unit(d)
             trials = SAMPLERS[evidence](land, space, [], n, seed, NOISE)
-            best = recommend([space], trials, "maximize", NOISE)
-            assert best is not None
+            first, *others = standings([space], trials, "maximize", NOISE)
+            rivals = [standing.trial for standing in others if standing.tied]
+            maximum, *_ = ranked(trials, "maximize")
 
             def regret(trial: Trial, land: Landscape = land) -> float:
                 return TOP - land.score(np.array(list(trial.params.values())))
@@ -222,10 +223,10 @@ def advised(runs: int, evidence: str, d: int = 3, n: int = 99) -> list[Advice]:
                 Advice(
                     name,
                     evidence,
-                    regret(best.trial),
-                    regret(best.maximum),
-                    len(best.rivals),
-                    fairest in (best.trial, *best.rivals),
+                    regret(first.trial),
+                    regret(maximum),
+                    len(rivals),
+                    fairest in (first.trial, *rivals),
                 )
             )
     return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from hpo.errors import StateError, UsageError
 from hpo.launch import check_data, limited, runnable, worker_count
 from hpo.overview import summarize
@@ -13,8 +16,10 @@ from hpo.store import studies
 from hpo.store.engine import Engine, writing
 from hpo.study import Stage, Study
 from hpo.summary import Summary
-from hpo.trial import Trial
 from hpo.watcher import Watcher
+
+if TYPE_CHECKING:
+    from hpo.narrowing.recommendation import Standing
 
 TOP = 5
 SEEDS = 5
@@ -73,7 +78,7 @@ def confirm(
         return summarize(engine, found, ended)
 
 
-def choose(summary: Summary, top: int) -> list[Trial]:
+def choose(summary: Summary, top: int) -> Sequence[Standing]:
     """Return the settings that are worth another look, best first.
 
     Raises:
@@ -87,7 +92,7 @@ def choose(summary: Summary, top: int) -> list[Trial]:
                 f"stage {stage.number} is open: {left} of its {stage.budget} trials are not "
                 f"counted yet. Run: hpo resume {study.id}"
             )
-    chosen = summary.ranking()[:top]
+    chosen = summary.ranking[:top]
     if not chosen:
         raise StateError(
             f"study {study.id} has no setting to confirm: every trial failed or diverged. "
@@ -97,7 +102,7 @@ def choose(summary: Summary, top: int) -> list[Trial]:
 
 
 def _create(
-    engine: Engine, study: Study, before: list[Stage], chosen: list[Trial], seeds: int
+    engine: Engine, study: Study, before: list[Stage], chosen: Sequence[Standing], seeds: int
 ) -> Stage:
     searches = [stage for stage in before if stage.searches]
     with writing(engine) as connection:
@@ -110,12 +115,12 @@ def _create(
             evidence={
                 "settings": [
                     {
-                        "stage": t.stage,
-                        "trial": t.number,
-                        "value": t.value,
-                        "params": dict(t.params),
+                        "stage": standing.trial.stage,
+                        "trial": standing.trial.number,
+                        "value": standing.mean,
+                        "params": dict(standing.trial.params),
                     }
-                    for t in chosen
+                    for standing in chosen
                 ]
             },
             sampler=GIVEN,

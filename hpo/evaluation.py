@@ -101,7 +101,7 @@ def _recorded(engine: Engine, study: Study, again: bool) -> Use:
         taken = test_uses.search_seeds(connection, study)
         seeds = sampling.final_seeds(study.definition.search.seed, SEEDS, taken)
         return test_uses.begin_use(
-            connection, study, stage, best.trial, best.params, best.score, seeds
+            connection, study, stage, best.trial, best.params, best.mean, seeds
         )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpo.finalist import Finalist, compared, finalists
@@ -16,6 +16,7 @@ from hpo.use import Use
 
 if TYPE_CHECKING:
     from hpo.confirmation import Interval
+    from hpo.narrowing.recommendation import Standing
 
 TOP = 5
 
@@ -28,25 +29,19 @@ class Best:
         stage: Number of its stage.
         trial: Number of its trial.
         value: The score of this one trial.
-        mean: Mean score of the setting's replicates, by which it was chosen; None if the stage
-            has one trial per setting, until there is a posterior mean.
-        se: Of a confirmed setting the standard error of `mean`: that of the seeds. Else the
-            standard error of `score` that comes from the size of the validation set, if known;
-            replicates share that set, and their number does not make it smaller.
+        mean: What the setting is expected to reach, by which it was chosen: the posterior mean
+            given the trials of all stages, or the mean of its fresh seeds if it was confirmed.
+        se: The standard error of `mean`; None for a confirmed setting with a single score. What the
+            validation set adds, which all settings share, is `standard_error`.
         params: Its parameters.
     """
 
     stage: int
     trial: int
     value: float
-    mean: float | None
+    mean: float
     se: float | None
     params: Mapping[str, Any]
-
-    @property
-    def score(self) -> float:
-        """What the setting is said to reach: the mean if there is one."""
-        return self.value if self.mean is None else self.mean
 
     def to_json(self) -> dict[str, Any]:
         """Return it in the shape of the `best` command."""
@@ -114,51 +109,58 @@ class Summary:
         step = 1 / data["validation"] if data is not None and shares else 0.0
         return list(zip(found, compared(found, step), strict=True))
 
-    def best(self, stage: Stage | None = None) -> Best | None:
-        """Return the recommended setting, of one stage or of all; None without a result.
+    def observed(self, stage: Stage | None = None) -> float | None:
+        """Return the best score of a setting in one stage, or in all; None without a result.
 
-        It is the first of `ranking`: with one trial per setting the top trial, after `confirm` the
-        confirmed setting with the best mean. A diverged trial is never recommended.
+        With replicates it is their mean; settings of which less than half have completed count
+        where there are no others, diverged ones never. Of `confirm` it is that of the finalists.
         """
-        setting = next(self._ranked(stage), None)
-        return None if setting is None else self._best(setting)
+        if stage is not None and not stage.searches:
+            return next((f.mean for f in self.finalists(stage) if f.sound), None)
+        searches = [stage] if stage else self.searches
+        for share in (0.5, 0.0):
+            settings = [t for each in searches for t in self._settings(each, share)]
+            for setting in ranked(settings, self.study.definition.direction):
+                if not setting.diverged:
+                    return setting.value
+        return None
 
-    def ranking(self) -> list[Trial]:
-        """Return the distinct settings of all stages, best first; diverged ones are left out.
+    def best(self) -> Best | None:
+        """Return the recommended setting, the first of `ranking`; None without a result."""
+        if not self.ranking:
+            return None
+        first = self.ranking[0]
+        value = first.trial.value
+        assert value is not None
+        return Best(
+            first.trial.stage, first.trial.number, value, first.mean, first.sd, first.trial.params
+        )
 
-        With one trial per setting, a setting is its trial. With replicates it ranks by its mean
-        (not by its luckiest replicate), and is the first of its trials that did not diverge, with
-        the mean as value. Settings of which less than half of the replicates have completed come
-        after all others.
+    @functools.cached_property
+    def ranking(self) -> Sequence[Standing]:
+        """The distinct settings of all stages, the recommended one first, diverged ones left out.
+
+        They rank by their posterior mean given all trials, not by their luckiest one, see
+        `hpo.narrowing.recommendation`. Settings of which less than half of the replicates have
+        completed come after all others.
 
         A finished stage of `confirm` settles what came before it: its settings rank as `finalists`
         says, beside those of later stages, and before all others, however lucky those were. One
         that has lost half of its replicates by divergence is left out.
         """
-        return list(self._ranked())
+        # NumPy and SciPy take their time to start, and a list of studies does without.
+        from hpo.ranking import rank
 
-    def _ranked(self, only: Stage | None = None) -> Iterator[Trial]:
-        searches = [only] if only else self.searches
-        direction = self.study.definition.direction
-        seen: set[str] = set()
-        if (settled := self._settled(only)) is not None:
-            searches = [stage for stage in searches if stage.searches]
-            found = self.finalists(settled)
-            seen = {_key(f.params) for f in found if f.sound or f.diverged}
-            later = [t for s in searches if s.number > settled.number for t in self._settings(s)]
-            lost = [(f.lost, replace(f.scored[0], value=f.mean)) for f in found if f.sound]
-            lost += [(0, setting) for setting in _distinct(ranked(later, direction), seen)]
-            sign = -1.0 if direction == "maximize" else 1.0
-            for _, setting in sorted(lost, key=lambda each: (each[0], sign * (each[1].value or 0))):
-                yield setting
-        for share in (0.5, 0.0):
-            settings = [t for stage in searches for t in self._settings(stage, share)]
-            yield from _distinct(ranked(settings, direction), seen)
+        return rank(self)
 
-    def _settled(self, only: Stage | None) -> Stage | None:
-        """Return the given stage if it is one of `confirm`, else the last finished one, if any."""
-        if only is not None:
-            return None if only.searches else only
+    @property
+    def ties(self) -> list[Trial]:
+        """The settings that cannot be told apart from the recommended one, best first."""
+        return [standing.trial for standing in self.ranking if standing.tied]
+
+    @property
+    def settled(self) -> Stage | None:
+        """The last finished stage of `confirm`, if there is one."""
         confirms = [s for s in self.stages if not (s.searches or s.open or s.deleted)]
         return confirms[-1] if confirms else None
 
@@ -168,17 +170,6 @@ class Summary:
         groups = by_setting(done, stage.seeds)
         enough = [t for group in groups if len(group) >= share * stage.seeds for t in group]
         return merged(enough, stage.seeds)
-
-    def _best(self, setting: Trial) -> Best:
-        stage = next(s for s in self.stages if s.number == setting.stage)
-        trial = next(t for t in self.of(stage) if t.number == setting.number)
-        assert trial.value is not None
-        if not stage.searches:
-            of = next(f for f in self.finalists(stage) if trial in f.replicates)
-            return Best(stage.number, trial.number, trial.value, of.mean, of.se, trial.params)
-        mean = setting.value if stage.seeds > 1 else None
-        best = Best(stage.number, trial.number, trial.value, mean, None, trial.params)
-        return replace(best, se=standard_error(self.study, best.score))
 
     def to_json(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
@@ -203,14 +194,18 @@ class Summary:
     def best_json(self) -> dict[str, Any] | None:
         """Return the document that `hpo best --json` prints.
 
-        If the recommended setting was tested, the last use of the test set for it is in it.
+        It holds the settings that cannot be told apart from it, and the best score of all. If the
+        recommended setting was tested, the last use of the test set for it is in it.
         """
         best = self.best()
         if best is None:
             return None
+        ties = [{"stage": t.stage, "trial": t.number} for t in self.ties]
+        top = self.top(count=1)[0]
+        maximum = {"stage": top.stage, "trial": top.number, "value": top.value}
         tested = [use for use in self.uses if use.same_setting(best.stage, best.trial)]
         test = {"test": self.use_json(tested[-1])} if tested else {}
-        return {**best.to_json(), **test}
+        return {**best.to_json(), "ties": ties, "maximum": maximum, **test}
 
     def use_json(self, use: Use) -> dict[str, Any]:
         """Return a use of the test set in the shape of the `final` command."""
@@ -232,19 +227,6 @@ class Summary:
         if not stage.searches:
             document["finalists"] = [f.to_json(said) for f, said in self.confirmed(stage)]
         return document
-
-
-def _distinct(settings: Iterable[Trial], seen: set[str]) -> Iterator[Trial]:
-    """Yield those that did not diverge and were not seen yet, which then are seen."""
-    for setting in settings:
-        if not setting.diverged and (key := _key(setting.params)) not in seen:
-            seen.add(key)
-            yield setting
-
-
-def _key(params: Mapping[str, Any]) -> str:
-    """Return what is equal for equal settings; to Python, True and 1 would be."""
-    return json.dumps(params, sort_keys=True)
 
 
 def standard_error(study: Study, value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -81,6 +82,11 @@ def ranked(trials: Iterable[Trial], direction: str) -> list[Trial]:
     return sorted(finished, key=lambda t: (t.diverged, sign * (t.value or 0.0), t.stage, t.number))
 
 
+def key_of(params: Mapping[str, Any]) -> str:
+    """Return what is equal for equal settings; to Python, True and 1 would be."""
+    return json.dumps(params, sort_keys=True)
+
+
 def by_setting(trials: Iterable[Trial], replicates: int) -> list[list[Trial]]:
     """Return the trials in groups, one per setting, ordered by stage and number.
 
@@ -118,10 +124,11 @@ def _merged(replicates: Sequence[Trial]) -> Trial:
     diverged = 2 * sum(t.diverged for t in completed) >= len(completed)
     # Of the kind that the setting is, so that the trial and what is said of it agree.
     first = next(t for t in completed if t.diverged == diverged)
-    return first if len(completed) == 1 else replace(first, value=_mean(values.values()))
+    return first if len(completed) == 1 else replace(first, value=mean_of(values.values()))
 
 
-def _mean(values: Collection[float]) -> float:
+def mean_of(values: Collection[float]) -> float:
+    """Return the mean of finite numbers, however large."""
     try:
         return fmean(values)
     except OverflowError:  # their sum; the exact mean takes a hundred times longer, and has none

@@ -225,7 +225,7 @@ def _finish(summary: Summary, storage: str | None, as_json: bool) -> NoReturn:
             code = 130
         case Ended.TERMINATED:
             code = 143
-        case Ended.FINISHED if summary.best(summary.last) is None:
+        case Ended.FINISHED if summary.observed(summary.last) is None:
             code = 1
         case _:
             code = 0

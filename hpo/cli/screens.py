@@ -108,7 +108,7 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     counts = summary.counts(stage)
     best = summary.best()
     lost = _lost(summary, stage)
-    if best is None or summary.best(stage) is None:
+    if best is None or summary.observed(stage) is None:
         if not counts.open and not stage.searches:
             command = f"hpo confirm {study.id}{suffix}"
             err.print(f"No setting was confirmed: {lost}. The next ones: {command}")
@@ -120,11 +120,9 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
             err.print("Mend the objective or its ranges, and start again.")
             return
     else:
-        where = f" of stage {best.stage}" if best.stage != stage.number else ""
-        err.print(
-            f"Recommended: {words.settings(best.params)} – {_chosen(summary, best)}{where}, "
-            f"{words.score(best.score)}{_noise(best.se)}.",
-        )
+        err.print(f"Recommended: {words.settings(best.params)} – {_reached(summary, best)}.")
+        if told := _ties(summary):
+            err.print(told)
         if stage.searches:  # a mean of many seeds is no gain over the luckiest trial
             _gain(summary, stage)
         if lost:
@@ -132,7 +130,7 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     for warning in edge_warnings(summary, stage):
         _warn(warning)
     data = study.description
-    noise = standard_error(study, best.score) if best else None
+    noise = standard_error(study, best.mean) if best else None
     if data is not None and data["validation"] < SMALL_VALIDATION and noise is not None:
         _warn(
             f"The validation set has {data['validation']:,} examples: "
@@ -213,21 +211,30 @@ def best(summary: Summary) -> None:
         out.print(f"{padded(name, width)}  {value!r}")
     metric = summary.study.definition.metric
     stage = next(stage for stage in summary.stages if stage.number == found.stage)
-    err.print(
-        f"{metric} {words.score(found.score)}{_noise(found.se)} (stage {found.stage}, "
-        f"trial {found.trial}; {_chosen(summary, found)}{' of all stages' * stage.searches})",
-    )
+    err.print(f"{metric} {_reached(summary, found)}.")
+    if told := _ties(summary):
+        err.print(told)
+    top = summary.top(count=1)[0]
+    if (top.stage, top.number) != (found.stage, found.trial) and top.value is not None:
+        trial = f"trial {top.stage}/{top.number}"
+        err.print(f"Best score of a single trial: {words.score(top.value)} ({trial}).")
     if not stage.searches:
         out.print()
         tables.finalists(summary, stage)
 
 
-def _chosen(summary: Summary, best: Best) -> str:
-    """Return by what a setting was chosen."""
+def _reached(summary: Summary, best: Best) -> str:
+    """Return what the recommended setting is expected to reach, by what, and which it is."""
     stage = next(stage for stage in summary.stages if stage.number == best.stage)
-    if not stage.searches:
-        return f"the best mean of {stage.seeds} fresh seeds"
-    return "the top trial" if best.mean is None else f"the best mean of {stage.seeds} seeds"
+    by = "expected from all trials" if stage.searches else f"mean of {stage.seeds} fresh seeds"
+    trial = f"trial {best.stage}/{best.trial} scored {words.score(best.value)}"
+    return f"{words.score(best.mean)}{_noise(best.se)}, {by} ({trial})"
+
+
+def _ties(summary: Summary) -> str:
+    """Return how many settings cannot be told apart from the recommended one."""
+    count = len(summary.ties)
+    return f"{count} setting{'s' * (count > 1)} cannot be told apart from it." if count else ""
 
 
 def _noise(se: float | None) -> str:
@@ -246,15 +253,18 @@ def _gain(summary: Summary, stage: Stage) -> None:
     if stage.parent is None:
         return
     parent = next(s for s in summary.stages if s.number == stage.parent)
-    new, old = summary.best(stage), summary.best(parent)
+    new, old = (
+        next((each for each in summary.ranking if each.trial.stage == s.number), None)
+        for s in (stage, parent)
+    )
     if new is None or old is None:
         return
-    gain = new.score - old.score
+    gain = new.mean - old.mean
     if summary.study.definition.direction == "minimize":
         gain = -gain
     noise = ""
-    if new.se is not None and old.se is not None:
-        noise = _noise(math.hypot(new.se, old.se))
+    if new.sd is not None and old.sd is not None:
+        noise = _noise(math.hypot(new.sd, old.sd))
     err.print(f"Gain over stage {parent.number}: {words.score(gain, '+')}{noise}.")
 
 

@@ -45,7 +45,7 @@ def study_list(summaries: Sequence[Summary]) -> None:
     """Print all studies of a database, a line each."""
     rows = []
     for summary in summaries:
-        top = summary.best()
+        top = summary.observed()
         counted = sum(summary.counts(stage).counted for stage in summary.stages)
         budget = sum(stage.budget for stage in summary.stages)
         rows.append(
@@ -54,7 +54,7 @@ def study_list(summaries: Sequence[Summary]) -> None:
                 summary.study.name,
                 str(len(summary.stages)),
                 f"{counted}" if counted == budget else f"{counted} of {budget}",
-                words.score(top.score) if top else "–",
+                words.score(top) if top is not None else "–",
                 f"{summary.study.created_at:%Y-%m-%d %H:%M} UTC",
             )
         )
@@ -74,7 +74,7 @@ def study(summary: Summary) -> None:
     bars = {name: [_stage_bar(summary, stage, name) for stage in summary.stages] for name in names}
     facts_of_stages = []
     for stage in summary.stages:
-        top = summary.best(stage)
+        top = summary.observed(stage)
         branched = stage.parent not in (None, stage.number - 1)
         facts_of_stages.append(
             (
@@ -82,7 +82,7 @@ def study(summary: Summary) -> None:
                 f"{stage.kind} of {stage.parent}" if branched else stage.kind,
                 stage.sampler,
                 _trials(summary, stage),
-                words.score(top.score) if top else "–",
+                words.score(top) if top is not None else "–",
             )
         )
     titles = ("stage", "kind", "sampler", "trials", "best")

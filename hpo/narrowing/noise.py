@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 
 from hpo.objective import sampling_error
+from hpo.trial import mean_of
 
 _LEVEL_FROM = 10  # the level of the best is the mean of a tenth of the results
 
@@ -29,7 +29,7 @@ def noise_sd(
     if validation is not None and values:
         ordered = sorted(values, reverse=direction == "maximize")
         # The very best result is the luckiest: at its level the noise looks smaller than it is.
-        level = fmean(ordered[: max(len(ordered) // _LEVEL_FROM, 1)])
+        level = mean_of(ordered[: max(len(ordered) // _LEVEL_FROM, 1)])
         known.append(sampling_error(level, validation))
     if (seeds := _pooled(replicates)) is not None:
         known.append(seeds)
@@ -42,7 +42,7 @@ def _pooled(replicates: Sequence[Sequence[float]]) -> float | None:
     if not several:
         return None
     freedom = sum(len(values) - 1 for values in several)
-    means = [fmean(values) for values in several]
+    means = [mean_of(values) for values in several]
     # By multiplication: a power of a float refuses to overflow.
     squares = (
         (value - mean) * (value - mean)

@@ -8,39 +8,36 @@ benchmarks/narrowing.py measures: least after random search, whose trials lie fa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from hpo.narrowing.positions import Positions
 from hpo.narrowing.surrogate import Surrogate
 from hpo.space import Axis, Choice, Space
-from hpo.trial import Trial, TrialState
+from hpo.trial import Trial, TrialState, key_of, mean_of
 
 _LIKELY = 0.05  # a setting that is better with this probability cannot be told apart
+_COMPARED = 1000  # settings that are compared with the first: the time grows with their number
 
 
 @dataclass(frozen=True)
-class Recommendation:
-    """The setting to take.
+class Standing:
+    """What all trials tell about one setting.
 
     Args:
         trial: The first of its trials that did not diverge.
         mean: What it is expected to reach.
-        sd: Standard deviation of what it reaches, as far as the trials tell.
-        rivals: The settings that cannot be told apart from it, each better with 5 % or more; the
-            likeliest first, by their first trial.
-        maximum: The trial with the best result, however lucky.
+        sd: Standard deviation of what it reaches, as far as the trials tell; None if they do not.
+        tied: Whether it cannot be told apart from the recommended setting: it is better with a
+            probability of 5 % or more.
     """
 
     trial: Trial
     mean: float
-    sd: float
-    rivals: tuple[Trial, ...]
-    maximum: Trial
+    sd: float | None
+    tied: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,11 @@ class Setting:
         return [t.value for t in self.trials if t.value is not None]
 
     @property
+    def mean(self) -> float:
+        """The mean of these results."""
+        return mean_of(self.values)
+
+    @property
     def diverged(self) -> bool:
         """Whether at least half of them have."""
         return 2 * sum(t.diverged for t in self.trials) >= len(self.trials)
@@ -65,13 +67,13 @@ class Setting:
         return next(t for t in self.trials if not t.diverged)
 
 
-def recommend(
+def standings(
     spaces: Sequence[Space],
     trials: Iterable[Trial],
     direction: str,
     noise: float | None = None,
-) -> Recommendation | None:
-    """Return the setting to take; None if none has finished without diverging.
+) -> list[Standing]:
+    """Return the settings that were tried, the recommended one first.
 
     Args:
         spaces: The spaces of the stages, the newest first: positions are measured in its box.
@@ -80,54 +82,60 @@ def recommend(
         direction: "maximize" or "minimize".
         noise: Standard deviation of one result; None if it is not known.
     """
-    settings = [setting for setting in _settings(trials) if not setting.diverged]
+    settings = [setting for setting in settings_of(trials) if not setting.diverged]
     if not settings:
-        return None
-    sign = 1.0 if direction == "maximize" else -1.0
-    frame = _frame(spaces)
-    positions = Positions(frame)
+        return []
+    # In units of the largest score, the square of any of them is finite.
+    unit = max(abs(setting.mean) for setting in settings) or 1.0
+    unit = unit if direction == "maximize" else -unit
+    positions = Positions(_frame(spaces))
     rows = positions.of([setting.first.params for setting in settings])
-    scores = sign * np.array([fmean(setting.values) for setting in settings])
+    scores = np.array([setting.mean / unit for setting in settings])
     variances = None
     if noise is not None:
-        variances = noise**2 / np.array([len(setting.values) for setting in settings])
-    mean, covariance = Surrogate.fit(rows, scores, variances, positions.categorical).joint(rows)
-
-    best = int(mean.argmax())
+        variances = (noise / unit) ** 2 / np.array([len(setting.values) for setting in settings])
+    surrogate = Surrogate.fit(rows, scores, variances, positions.categorical)
+    mean = surrogate.mean(rows)
+    # What it has lifted it knows too little of; the bottom of the ranking goes by its scores.
+    mean = np.where(scores < surrogate.floor, np.minimum(mean, scores), mean)
+    order = np.argsort(-mean, kind="stable")
+    near = order[:_COMPARED]
+    _, covariance = surrogate.joint(rows[near])
     variance = np.diag(covariance).clip(min=0.0)
-    spread = np.sqrt((variance + variance[best] - 2 * covariance[best]).clip(min=0.0))
-    better = {
-        i: _normal((mean[i] - mean[best]) / spread[i]) if spread[i] > 0 else 0.0
-        for i in range(len(settings))
-        if i != best
-    }
-    rivals = sorted((i for i in better if better[i] >= _LIKELY), key=lambda i: (-better[i], i))
-    single = [trial for setting in settings for trial in setting.trials if not trial.diverged]
-    return Recommendation(
-        trial=settings[best].first,
-        mean=sign * float(mean[best]),
-        sd=math.sqrt(float(variance[best])),
-        rivals=tuple(settings[i].first for i in rivals),
-        maximum=max(single, key=lambda t: (sign * (t.value or 0.0), -t.stage, -t.number)),
-    )
+    spread = np.sqrt((variance + variance[0] - 2 * covariance[0]).clip(min=0.0))
+    found = []
+    for place, i in enumerate(order):
+        sd, tied = None, False
+        if place < len(near):
+            sd = abs(unit) * math.sqrt(variance[place])
+            tied = place > 0 and is_rival(mean[i] - mean[order[0]], spread[place])
+        found.append(Standing(settings[i].first, unit * float(mean[i]), sd, tied))
+    return found
 
 
-def _settings(trials: Iterable[Trial]) -> list[Setting]:
-    """Return the trials in groups of equal parameters, ordered by stage and number."""
-    groups: dict[tuple[tuple[str, str], ...], list[Trial]] = {}
+def is_rival(difference: float, spread: float) -> bool:
+    """Return whether a setting cannot be told apart from a better one.
+
+    Args:
+        difference: By how much it is expected to be better: a negative number.
+        spread: Standard deviation of that difference.
+    """
+    if spread == 0:
+        return difference == 0
+    return 0.5 * math.erfc(-difference / spread / math.sqrt(2)) >= _LIKELY
+
+
+def settings_of(trials: Iterable[Trial]) -> list[Setting]:
+    """Return the settings of the trials that have a finite score, in the order of their first."""
+    groups: dict[str, list[Trial]] = {}
     for trial in sorted(trials, key=lambda t: (t.stage, t.number)):
         if (
             trial.state is TrialState.COMPLETE
             and trial.value is not None
             and math.isfinite(trial.value)
         ):
-            groups.setdefault(_key(trial.params), []).append(trial)
+            groups.setdefault(key_of(trial.params), []).append(trial)
     return [Setting(group) for group in groups.values()]
-
-
-def _key(params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    # By how they are written: True is not 1.
-    return tuple(sorted((name, repr(value)) for name, value in params.items()))
 
 
 def _frame(spaces: Sequence[Space]) -> Space:
@@ -140,8 +148,3 @@ def _frame(spaces: Sequence[Space]) -> Space:
                 more = tuple(value for value in axis.choices if not known.contains(value))
                 axes[name] = replace(known, choices=known.choices + more)
     return Space(axes)
-
-
-def _normal(z: float) -> float:
-    """Return the probability that a standard normal number is below z."""
-    return 0.5 * math.erfc(-z / math.sqrt(2))

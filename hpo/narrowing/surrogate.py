@@ -38,6 +38,7 @@ class Surrogate:
 
     rows: Array
     categorical: Mask
+    floor: float  # what lower scores were lifted to
     lengths: Array
     amplitude: float  # variance of the process, in units of `scale` squared
     nugget: float
@@ -69,7 +70,8 @@ class Surrogate:
             categorical = np.zeros(rows.shape[1], dtype=bool)
         chosen = _spread_over(scores, _MOST)
         rows, scores = rows[chosen], scores[chosen]
-        lifted = _lifted(rows, scores, categorical)
+        floor = _floor(rows, scores, categorical)
+        lifted = np.maximum(scores, floor)
         centre, scale = float(lifted.mean()), float(lifted.std()) or 1.0
         z = (lifted - centre) / scale
         known = variances is not None
@@ -81,7 +83,9 @@ class Surrogate:
         covariance[np.diag_indices_from(covariance)] += noise + nugget
         factor = _cholesky(covariance)
         weights = _solve(factor.T, _solve(factor, z, lower=True), lower=False)
-        return cls(rows, categorical, lengths, amplitude, nugget, centre, scale, factor, weights)
+        return cls(
+            rows, categorical, floor, lengths, amplitude, nugget, centre, scale, factor, weights
+        )
 
     def mean(self, rows: Array) -> Array:
         """Return the expected score at each row."""
@@ -171,8 +175,8 @@ def _learnt(rows: Array, z: Array, noise: Array, categorical: Mask, known: bool)
     return np.asarray(found.x)
 
 
-def _lifted(rows: Array, scores: Array, categorical: Mask) -> Array:
-    """Return the scores, none lower than a floor well below what is common in the box.
+def _floor(rows: Array, scores: Array, categorical: Mask) -> float:
+    """Return a score well below what is common in the box.
 
     What is common is asked at even points, each with the score of the nearest row: a Bayesian
     sampler's rows crowd around the best, and most of what it found elsewhere would be the abyss.
@@ -186,7 +190,7 @@ def _lifted(rows: Array, scores: Array, categorical: Mask) -> Array:
     _, nearest = cKDTree(rows).query(even)
     middle, upper = np.quantile(scores[nearest], [0.5, 0.9])
     # Where most scores are alike, the two say nothing about how far down is far.
-    return np.maximum(scores, middle - 1.5 * (upper - middle)) if upper > middle else scores
+    return float(middle - 1.5 * (upper - middle) if upper > middle else scores.min())
 
 
 def _spread_over(scores: Array, most: int) -> npt.NDArray[np.intp]:

@@ -155,21 +155,21 @@ def draw_star(
     x: Callable[[Trial], float],
     y: Callable[[Trial], Any],
 ) -> None:
-    """Put a star on the best trial of the study, if it is among the given ones.
+    """Put a star on the recommended trial of the study, if it is among the given ones.
 
-    Where scores are heights, it stands at the mean of the setting's replicates.
+    Where scores are heights, it stands at what the setting is expected to reach.
     """
     best = summary.best()
     for trial in trials:
         if best is not None and (trial.stage, trial.number) == (best.stage, best.trial):
-            ax.plot(x(trial), y(replace(trial, value=best.score)), zorder=4, **_STAR)
+            ax.plot(x(trial), y(replace(trial, value=best.mean)), zorder=4, **_STAR)
 
 
 def band(ax: Axes, summary: Summary) -> None:
-    """Shade the standard error of the best score: what lies in it may well be as good."""
+    """Shade the standard error of what the recommended setting is expected to reach."""
     best = summary.best()
     if best is not None and best.se is not None:
-        ax.axhspan(best.score - best.se, best.score + best.se, zorder=0.5, **_BAND)
+        ax.axhspan(best.mean - best.se, best.mean + best.se, zorder=0.5, **_BAND)
 
 
 def mark_keys(trials: Iterable[Trial], completed: str = "completed") -> list[Artist]:
@@ -192,7 +192,7 @@ def mark_keys(trials: Iterable[Trial], completed: str = "completed") -> list[Art
     ]
 
 
-def star_key(label: str = "best") -> Artist:
+def star_key(label: str = "recommended") -> Artist:
     """Return the legend of the star."""
     return Line2D([], [], label=label, **_STAR)
 
@@ -202,7 +202,7 @@ def band_key(summary: Summary) -> list[Artist]:
     best = summary.best()
     if best is None or best.se is None:
         return []
-    return [Patch(label="best ± standard error", **_BAND)]
+    return [Patch(label="recommended ± standard error", **_BAND)]
 
 
 def value_colours(summary: Summary, values: Sequence[float]) -> ScalarMappable | None:

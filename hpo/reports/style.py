@@ -152,13 +152,10 @@ def _about(summary: Summary) -> list[str]:
         score += "no trial has completed yet"
     else:
         stage = next(stage for stage in summary.stages if stage.number == best.stage)
-        score += f"best {compact(best.score if not stage.searches else best.value)}"
-        if best.se is not None and not stage.searches:
-            score += f" ± {best.se:.2g} (standard error over {stage.seeds} fresh seeds)"
-        elif best.se is not None and summary.study.description is not None:
-            examples = summary.study.description["validation"]
-            score += f" ± {best.se:.2g} (standard error on {examples:,} validation examples)"
-        score += f", trial {best.stage}/{best.trial}"
+        score += f"recommended trial {best.stage}/{best.trial}, {compact(best.mean)}"
+        score += "" if best.se is None else f" ± {best.se:.2g}"
+        by = "expected from all trials" if stage.searches else f"mean of {stage.seeds} fresh seeds"
+        score += f" ({by})"
     stages = [_about_stage(summary, stage) for stage in summary.stages]
     if len(stages) > 8:
         stages = [*stages[:3], "…", *stages[-4:]]

@@ -35,7 +35,7 @@ def test_the_recommended_setting_is_retrained_with_five_seeds(folder: Path) -> N
     ((stage, trial, params, value, seeds, finished),) = rows(
         "stage_id, slot, params, value, seeds, finished_at"
     )
-    assert (stage, trial, json.loads(params), value) == (1, best.trial, best.params, best.value)
+    assert (stage, trial, json.loads(params), value) == (1, best.trial, best.params, best.mean)
     seeds = json.loads(seeds)
     assert calls() == dict.fromkeys(seeds, 1)
     assert len(seeds) == 5

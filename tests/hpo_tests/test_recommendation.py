@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -12,21 +12,39 @@ import pytest
 from made_trials import LR, UNIT, sampled, swept, trial
 
 from hpo.narrowing.noise import noise_sd
-from hpo.narrowing.recommendation import Recommendation, recommend
+from hpo.narrowing.recommendation import Standing, standings
 from hpo.objective import sampling_error
 from hpo.space import Choice, Float, Int, Space
-from hpo.trial import Trial, TrialState
+from hpo.trial import Trial, TrialState, ranked
 
 X = Space({"x": UNIT})
 XY = Space({"x": UNIT, "y": UNIT})
 
 
+@dataclass(frozen=True)
+class Advice:
+    """The first of the ranking, those that cannot be told apart from it, and the best result."""
+
+    first: Standing
+    rivals: list[Trial]
+    maximum: Trial
+
+    @property
+    def trial(self) -> Trial:
+        return self.first.trial
+
+    @property
+    def mean(self) -> float:
+        return self.first.mean
+
+
 def advised(
     trials: list[Trial], noise: float | None = 0.04, space: Space = X, direction: str = "maximize"
-) -> Recommendation:
-    found = recommend([space], trials, direction, noise)
-    assert found is not None
-    return found
+) -> Advice:
+    found = standings([space], trials, direction, noise)
+    sign = 1 if direction == "maximize" else -1
+    assert [sign * s.mean for s in found] == sorted((sign * s.mean for s in found), reverse=True)
+    return Advice(found[0], [s.trial for s in found if s.tied], ranked(trials, direction)[0])
 
 
 def bowl(p: Mapping[str, Any]) -> float:
@@ -44,8 +62,9 @@ def test_the_recommended_is_nearer_to_the_optimum_than_the_luckiest() -> None:
     luckiest = median(0.9 - bowl(f.maximum.params) for f in found)
     assert recommended < 0.6 * luckiest
     for each in found:
-        assert abs(each.mean - bowl(each.trial.params)) < 4 * each.sd
-        assert 0 < each.sd < 0.04
+        assert each.first.sd is not None
+        assert abs(each.mean - bowl(each.trial.params)) < 4 * each.first.sd
+        assert 0 < each.first.sd < 0.04
 
 
 def test_a_lucky_outlier_is_the_maximum_but_not_recommended() -> None:
@@ -59,7 +78,7 @@ def test_a_lucky_outlier_is_the_maximum_but_not_recommended() -> None:
 
 def test_without_noise_it_is_the_best_result() -> None:
     found = advised(swept(UNIT, lambda x: 0.8 - (x - 0.5) ** 2), noise=0.0)
-    assert found.trial == found.maximum
+    assert found.trial.value == found.maximum.value
     assert found.mean == pytest.approx(found.maximum.value, abs=1e-3)
 
 
@@ -133,13 +152,13 @@ def test_what_did_not_finish_is_nothing() -> None:
         trial(3, {"x": 0.5}, 0.9, diverged_at=1),
         trial(4, {"x": 0.5}, None, state=TrialState.RUNNING),
     ]
-    assert recommend([X], trials, "maximize", 0.04) is None
+    assert standings([X], trials, "maximize", 0.04) == []
     assert advised([*trials, trial(5, {"x": 0.1}, 0.2)]).trial.number == 5
 
 
 def test_a_single_result_is_recommended() -> None:
     found = advised([trial(0, {"x": 0.5}, 0.7)])
-    assert (found.trial.number, found.rivals, found.maximum) == (0, (), found.trial)
+    assert (found.trial.number, found.rivals) == (0, [])
     assert found.mean == pytest.approx(0.7)
 
 
@@ -161,8 +180,7 @@ def test_stages_with_other_ranges_and_choices_are_compared_in_one_frame() -> Non
     trials = sampled(old, score, 40) + [
         replace(t, stage=2) for t in sampled(new, score, 40, seed=1)
     ]
-    found = recommend([new, old], trials, "maximize", 0.1)
-    assert found is not None
+    found = standings([new, old], trials, "maximize", 0.1)[0]
     assert found.trial.params["kind"] == "b"
     assert found.trial.params["lr"] == pytest.approx(3e-3, rel=0.6)
 

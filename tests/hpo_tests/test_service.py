@@ -28,6 +28,7 @@ from hpo.errors import (
     UsageError,
 )
 from hpo.store.check import check
+from hpo.summary import standard_error
 from hpo.supervisor import Ended
 from hpo.watcher import Watcher
 
@@ -531,16 +532,13 @@ def test_the_description_is_stored_and_gives_the_noise(home: Path):
     definition = place(home, "accuracy", describe="tiny:describe", metric="val_accuracy")
     summary = hpo.start(definition, trials=4)
     assert summary.study.description == DESCRIPTION
-    best = summary.best()
-    assert best is not None
-    share = (best.value * 100 + 2) / 104  # Agresti and Coull
-    assert best.se == pytest.approx(math.sqrt(share * (1 - share) / 104), rel=0.03)
+    share = (0.9 * 100 + 2) / 104  # Agresti and Coull
+    error = math.sqrt(share * (1 - share) / 104)
+    assert standard_error(summary.study, 0.9) == pytest.approx(error)
     # A score that is no share of examples has no such error.
     loss = place(home, "valley", describe="tiny:describe", metric="val_loss", direction="minimize")
-    best = hpo.start(loss, trials=2).best()
-    assert best is not None
-    assert best.se is None
-    assert hpo.best(hpo.start(place(home), trials=2).study.id).se is None
+    assert standard_error(hpo.start(loss, trials=2).study, 0.5) is None
+    assert standard_error(hpo.start(place(home), trials=2).study, 0.5) is None
 
 
 def test_data_that_changed_is_refused(home: Path):

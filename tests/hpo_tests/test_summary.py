@@ -79,40 +79,63 @@ def test_a_diverged_trial_is_never_the_best(direction):
     assert len(only.top()) == 2
 
 
-def test_without_replicates_there_is_no_mean():
-    best = summary([row(0, 0.5), row(1, 0.7)], [row(0, 0.6, 2)]).best()
+def test_the_recommended_is_no_lucky_one_but_the_maximum_is_named():
+    values = [0.8 - (n / 10 - 5) ** 2 / 25 for n in range(100)]
+    values[3] = 0.95
+    trials = [replace(row(n, v), params={"x": n / 100}) for n, v in enumerate(values)]
+    found = summary(trials[:50], [replace(t, stage=2) for t in trials[50:]])
+    best = found.best()
     assert best is not None
-    assert (best.stage, best.trial, best.value, best.mean) == (1, 1, 0.7, None)
-    assert best.score == best.value
-    assert summary([row(0, None, state=TrialState.FAIL)]).best() is None
+    assert 0.4 < best.params["x"] < 0.6
+    assert best.value == values[round(100 * best.params["x"])]
+    assert best.mean == pytest.approx(0.8, abs=0.02)
+    assert best.se is not None
+    assert 0 < best.se < 0.04
+    # Around the optimum nothing can be told apart, at the far end everything.
+    assert found.ties
+    assert all(0.2 < trial.params["x"] < 0.8 for trial in found.ties)
+    said = found.best_json()
+    assert said is not None
+    assert said["maximum"] == {"stage": 1, "trial": 3, "value": 0.95}
+    assert said["ties"] == [{"stage": t.stage, "trial": t.number} for t in found.ties]
+    assert found.observed() == found.observed(found.stages[0]) == 0.95
+    assert found.observed(found.stages[1]) == max(values[50:])
+
+
+def test_without_a_result_nothing_is_recommended():
+    found = summary([row(0, None, state=TrialState.FAIL)])
+    assert found.best() is found.best_json() is found.observed() is None
 
 
 def test_replicates_are_ranked_by_their_mean():
-    found = summary(rows((0.99, 0.1, 0.1), (0.6, 0.8, 0.7), (0.5, 0.6, 0.5)), seeds=3)
+    found = summary(rows((0.71, 0.6, 0.6), (0.68, 0.7, 0.69), (0.5, 0.52, 0.5)), seeds=3)
     best = found.best()
     assert best is not None
-    assert (best.trial, best.value, best.params) == (3, 0.6, {"x": 0.1})
-    assert best.mean == best.score == pytest.approx(0.7)
-    assert best.se == pytest.approx(standard_error(found.study, 0.7))
+    assert (best.trial, best.value, best.params) == (3, 0.68, {"x": 0.1})
+    assert best.mean == pytest.approx(0.69, abs=0.02)
     assert best.to_json()["mean"] == best.mean
     # The five of the contract are trials, by what was observed.
-    assert [t.number for t in found.top()] == [0, 4, 5, 3, 7]
+    assert [t.number for t in found.top()] == [0, 4, 5, 3, 1]
+    assert found.observed() == pytest.approx(0.69)
 
 
 def test_replicates_of_all_stages_are_compared():
-    found = summary(rows((0.5, 0.9)), rows((0.4, 0.8), (0.8, 0.7), stage=2), seeds=2)
-    best, first = found.best(), found.best(found.stages[0])
+    stages = rows((0.65, 0.7), (0.8, 0.78)), [replace(t, stage=2) for t in rows((0.6, 0.8))]
+    found = summary(*stages, seeds=2)
+    best = found.best()
     assert best is not None
-    assert first is not None
-    assert (best.stage, best.trial, best.mean) == (2, 2, 0.75)
-    assert (first.stage, first.trial, first.mean) == (1, 0, 0.7)
+    # x = 0 was tried in both: it counts as one setting, with four results.
+    assert [(s.trial.stage, s.trial.number) for s in found.ranking] == [(1, 2), (1, 0)]
+    assert found.observed(found.stages[0]) == pytest.approx(0.79)
+    assert found.observed(found.stages[1]) == pytest.approx(0.7)
 
 
 def test_a_setting_of_which_little_has_completed_is_no_lucky_winner():
     lucky = (0.99, None, None)
-    best = summary(rows(lucky, (0.6, None, 0.8)), seeds=3).best()
-    assert best is not None
-    assert (best.trial, best.mean) == (3, pytest.approx(0.7))
+    found = summary(rows(lucky, (0.6, None, 0.8)), seeds=3)
+    assert [s.trial.number for s in found.ranking] == [3, 0]
+    assert found.ties == []
+    assert found.observed() == pytest.approx(0.7)
     best = summary(rows(lucky), seeds=3).best()
     assert best is not None
     assert (best.trial, best.mean) == (0, 0.99)
@@ -122,7 +145,8 @@ def test_a_setting_goes_by_a_replicate_that_did_not_diverge():
     trials = [row(0, 0.1, seeds=3, lost=True), row(1, 0.9, seeds=3), row(2, 0.8, seeds=3)]
     best = summary(trials, seeds=3).best()
     assert best is not None
-    assert (best.trial, best.value, best.mean) == (1, 0.9, pytest.approx(0.6))
+    assert (best.trial, best.value) == (1, 0.9)
+    assert best.mean == pytest.approx(0.6)
     mostly = [row(0, 0.9, seeds=2), row(1, 0.89, seeds=2, lost=True)]
     mostly += [row(2, 0.2, seeds=2), row(3, 0.2, seeds=2)]
     best = summary(mostly, seeds=2).best()
@@ -166,8 +190,8 @@ def test_the_mean_of_huge_scores_is_finite():
 def test_settings_are_ranked_once_each_and_diverged_ones_never():
     again = Trial(2, 0, TrialState.COMPLETE, {"x": 0.1}, 0.8)
     found = summary([row(0, 0.7), row(1, 0.9), row(2, 0.95, lost=True)], [again])
-    assert [(t.stage, t.number) for t in found.ranking()] == [(1, 1), (1, 0)]
-    assert summary([row(0, 0.9, lost=True)]).ranking() == []
+    assert [(s.trial.stage, s.trial.number) for s in found.ranking] == [(1, 1), (1, 0)]
+    assert summary([row(0, 0.9, lost=True)]).ranking == []
 
 
 def confirmed(finalists, *, open_=False, later=(), direction="maximize"):
@@ -194,14 +218,17 @@ def confirmed(finalists, *, open_=False, later=(), direction="maximize"):
 
 
 def order(found):
-    return [round(10 * t.params["x"]) for t in found.ranking()]
+    return [round(10 * s.trial.params["x"]) for s in found.ranking]
 
 
 def test_a_confirmation_settles_what_came_before_it():
     means = {0: [0.5, 0.5, 0.5], 1: [0.7, 0.6, 0.8]}
-    assert order(confirmed(means)) == [1, 0, 2, 3, 4]
-    assert order(confirmed(means, direction="minimize")) == [0, 1, 4, 3, 2]
+    first, second, *others = order(confirmed(means))
+    assert (first, second, sorted(others)) == (1, 0, [2, 3, 4])
+    assert order(confirmed(means, direction="minimize"))[:2] == [0, 1]
     assert order(confirmed(means, open_=True)) == [0, 1, 2, 3, 4]
+    tied = confirmed({0: [0.5, 0.6, 0.7], 1: [0.6, 0.5, 0.6]}).ties
+    assert [t.params["x"] for t in tied] == [0.1]
     best = confirmed(means).best()
     assert best is not None
     assert (best.stage, best.trial, best.value) == (2, 3, 0.7)
@@ -210,9 +237,14 @@ def test_a_confirmation_settles_what_came_before_it():
 
 def test_later_settings_compete_with_the_confirmed_ones():
     means = {0: [0.5, 0.5, 0.5], 1: [0.7, 0.6, 0.8]}
-    later = [row(7, 0.6, stage=3), row(0, 0.99, stage=3), row(8, 0.99, stage=3, lost=True)]
+    later = [row(0, 0.99, stage=3), row(8, 0.99, stage=3, lost=True)]
     # x = 0 is a finalist: a lucky trial more does not count against its mean.
-    assert order(confirmed(means, later=later)) == [1, 7, 0, 2, 3, 4]
+    assert order(confirmed(means, later=[*later, row(7, 0.1, stage=3)]))[:3] == [1, 0, 7]
+    found = confirmed(means, later=[*later, row(7, 0.9, stage=3)])
+    assert order(found)[:3] == [7, 1, 0]
+    assert found.ties == []
+    close = confirmed(means, later=[row(7, 0.75, stage=3)])
+    assert {order(close)[0], round(10 * close.ties[0].params["x"])} == {1, 7}
 
 
 def test_lost_replicates_come_before_means():
