@@ -24,7 +24,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,12 @@ class Interval:
     low: float | None
     high: float | None
     tied: bool
+
+    def within(self, lowest: float, highest: float) -> Interval:
+        """Return it without what no mean can be."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, lowest), high=min(self.high, highest))
 
 
 def intervals(scores: Sequence[Sequence[float | None]], step: float = 0.0) -> list[Interval]:

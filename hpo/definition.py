@@ -34,7 +34,8 @@ class Search(BaseModel):
     """The `[search]` table: how the space is searched.
 
     Args:
-        sampler: How settings are drawn in stage 1.
+        sampler: How settings are drawn in stage 1; None for what suits the number of parameters,
+            see `Definition.sampler`.
         trials: Trials per stage, replicates included.
         seed: Seed of everything random in the study.
         seeds: Replicates of each setting, each with a seed that all settings share.
@@ -49,7 +50,7 @@ class Search(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    sampler: SamplerName = "random"
+    sampler: SamplerName | None = None
     trials: int = Field(default=100, ge=1, le=MOST_TRIALS)
     seed: int = Field(default=0, ge=0, le=2**63 - 1)  # what a database holds
     seeds: int = Field(default=1, ge=1)
@@ -82,6 +83,8 @@ class _File(BaseModel):
     search: Search = Search()
     quick: dict[Literal["fixed", "search"], dict[str, Any]] = {}
 
+
+_RANDOM_UP_TO = 4  # parameters
 
 _KEYS = {"": _File.model_fields, "search": Search.model_fields}
 
@@ -122,6 +125,15 @@ class Definition:
     quick: Mapping[str, Any] | None = None
     folder: str | None = None
 
+    @property
+    def sampler(self) -> str:
+        """How settings of stage 1 are drawn: as `[search]` says, or what suits the space.
+
+        Random settings tell most about a space of up to four parameters: whether its ranges are
+        right, and whether there is a second basin. In more dimensions too few of them are good.
+        """
+        return self.search.sampler or ("random" if len(self.space) <= _RANDOM_UP_TO else "tpe")
+
     def to_json(self) -> dict[str, Any]:
         """Return the definition as its file would write it; `folder` is not a part of it."""
         json_ = {
@@ -160,6 +172,7 @@ class Definition:
         try:
             fixed = _parse_fixed(self.quick.get("fixed", {}), self.space.axes)
             quick = replace(self, fixed={**(self.fixed or {}), **fixed})
+            quick = replace(quick, name=f"{self.name}-quick")
             return quick._searching(self.quick.get("search", {}), as_options=False)
         except DefinitionError as error:
             raise DefinitionError(f"[quick], {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -108,18 +109,22 @@ def finalists(stage: Stage, trials: Sequence[Trial], direction: str) -> list[Fin
     return sorted(found, key=lambda f: (not f.sound, f.lost, sign * (f.mean or 0.0)))
 
 
-def compared(found: Sequence[Finalist], step: float = 0.0) -> list[Interval | None]:
+def compared(
+    found: Sequence[Finalist], step: float = 0.0, shares: bool = False
+) -> list[Interval | None]:
     """Return the simultaneous intervals of finalists, None for one without a score.
 
     Args:
         found: The finalists, best first.
         step: Distance of the values that a score can have; 0 where it can have any.
+        shares: Whether no score can be below 0 or above 1.
     """
     from hpo import confirmation  # and with it NumPy and SciPy, which few commands need
 
     scored = [finalist for finalist in found if finalist.scored]
     said = iter(confirmation.intervals([f.scores for f in scored], step) if scored else ())
-    return [next(said) if finalist.scored else None for finalist in found]
+    ends = (0.0, 1.0) if shares else (-math.inf, math.inf)
+    return [next(said).within(*ends) if finalist.scored else None for finalist in found]
 
 
 def _values(trials: Sequence[Trial]) -> list[float]:

@@ -12,6 +12,7 @@ from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
 from hpo.narrowing.noise import noise_sd
 from hpo.objective import chance_level, is_loss
+from hpo.space import Choice
 from hpo.store import studies
 from hpo.store.engine import Engine, reading, writing
 from hpo.store.trials import stage_trials
@@ -61,8 +62,10 @@ class Proposal:
     @property
     def nothing_to_do(self) -> str | None:
         """Why no stage follows, or None if one does."""
-        if self.decision.changed or self.sampler_given:
+        if self.sampler_given:
             return None
+        if self.decision.changed:
+            return self.decision.stop
         reasons = {axis.reason for axis in self.decision.axes.values()}
         return "nothing to cut or widen: " + "; ".join(sorted(reasons))
 
@@ -101,6 +104,7 @@ def propose(
 
     with reading(engine) as connection:
         all_stages = studies.study_stages(connection, study)
+        summary = Summary(study, all_stages, [stage_trials(connection, s) for s in all_stages])
         last = [stage for stage in all_stages if stage.searches][-1]
         number = from_stage if from_stage is not None else last.number
         stage = studies.find_stage(connection, study, number)
@@ -111,8 +115,13 @@ def propose(
             )
         studies.refuse_deleted([stage])
         lineage = [stage, *studies.lineage(all_stages, stage)]
-        found = [stage_trials(connection, each) for each in lineage]
+        found = [summary.of(each) for each in lineage]
     definition = study.definition
+    if _compares(stage):
+        raise StateError(
+            f"stage {stage.number} compares choices: there is no range to narrow. "
+            f"Look at it: hpo plot {study.id}"
+        )
     seen = evidence(lineage, found)
     if stage.open:
         _refuse_open(study, stage, stage == last, found[0], seen)
@@ -128,6 +137,7 @@ def propose(
             rule=rule,
             noise=_noise(study, seen, stage.seeds),
             chance=chance_level(study.description, definition.direction, definition.metric),
+            keep=_kept(summary, stage),
             replicates=stage.seeds,
         )
     except NotEnoughTrials as error:
@@ -187,16 +197,29 @@ def _noise(study: Study, trials: Sequence[Trial], replicates: int) -> float | No
     return noise_sd(values, study.definition.direction, validation, groups)
 
 
+def _kept(summary: Summary, stage: Stage) -> list[Trial]:
+    """Return the settings that the next ranges must not leave out: who was recommended stays."""
+    recommended = [standing.trial for standing in summary.ranking[:1]]
+    settled = summary.settled
+    confirmed = summary.finalists(settled) if settled is not None else []
+    first = [f.scored[0] for f in confirmed if f.sound]
+    kept = {(t.stage, t.number): t for t in (*recommended, *first)}
+    return [t for t in kept.values() if stage.space.contains(t.params)]
+
+
 def next_command(summary: Summary, stage: Stage) -> str:
     """Return the arguments of the `hpo` command that makes sense after a finished stage."""
     study = summary.study
     if not stage.searches:
         return f"best {study.id}"
-    if stage.sampler not in sampling.UNIFORM:
-        # It has followed the best trials: what is left is to make sure of them.
-        return f"confirm {study.id}"
+    if _compares(stage):
+        return f"plot {study.id}"
     lineage = [stage, *studies.lineage(summary.stages, stage)]
     seen = evidence(lineage, [summary.of(each) for each in lineage])
+    leaning = narrowing.leaning(stage.space, seen, study.definition.direction, stage.seeds)
+    if stage.sampler not in sampling.UNIFORM and not leaning:
+        # It has followed the best trials: what is left is to make sure of them.
+        return f"confirm {study.id}"
     missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
     if missing <= 0:
         return f"narrow {study.id}"
@@ -243,6 +266,12 @@ def _too_few(study: Study, stage: Stage, own: Sequence[Trial], seen: Sequence[Tr
 def _usable(study: Study, stage: Stage, trials: Sequence[Trial]) -> int:
     direction = study.definition.direction
     return narrowing.usable(stage.space, trials, direction, replicates=stage.seeds)
+
+
+def _compares(stage: Stage) -> bool:
+    """Return whether a stage has tried all choices, and has no range."""
+    choices = all(isinstance(axis, Choice) for axis in stage.space.axes.values())
+    return stage.sampler == "grid" and choices
 
 
 def _can_grow(stage: Stage, last: bool) -> bool:

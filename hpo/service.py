@@ -85,7 +85,8 @@ def start(
         definition: A definition, the name of a built-in one, or a file; None for "digits".
         storage: URL of the database; it is created if it is not there.
         name: Name of the study; default the definition's, with -2, -3, … if it is taken.
-        sampler: How stage 1 is sampled.
+        sampler: How stage 1 is sampled; default what the definition says, see
+            `Definition.sampler`.
         trials: Trials per stage.
         seed: Seed of everything random.
         timeout: Seconds after which a stage is left open; not a part of the study.
@@ -118,7 +119,7 @@ def start(
     if stages < 1:
         raise UsageError(f"--stages {stages}: at least one stage is needed")
     search = configured.search
-    used = sampling.check(search.sampler, configured.space, search.trials // search.seeds)
+    used = sampling.check(configured.sampler, configured.space, search.trials // search.seeds)
     needed = narrowing.needed(configured.space)
     if stages > 1 and used < needed:
         raise UsageError(
@@ -152,6 +153,8 @@ def start(
                     f"hpo resume {studies.find_study(connection, name).id}   "
                     "or choose another --name"
                 )
+            if free != (name or configured.name):
+                watcher.warned(f"There is a study {configured.name} already: this one is {free}.")
             study = studies.create_study(connection, configured, free, description, environment())
             stage = studies.create_stage(
                 connection,
@@ -160,7 +163,7 @@ def start(
                 kind="start",
                 space=configured.space,
                 evidence=None,
-                sampler=search.sampler,
+                sampler=configured.sampler,
                 budget=used * search.seeds,
                 seeds=search.seeds,
             )

@@ -107,7 +107,7 @@ class Summary:
         scores = [score for f in found for score in f.scores if score is not None]
         shares = all(standard_error(self.study, score) is not None for score in scores)
         step = 1 / data["validation"] if data is not None and shares else 0.0
-        return list(zip(found, compared(found, step), strict=True))
+        return list(zip(found, compared(found, step, shares), strict=True))
 
     def observed(self, stage: Stage | None = None) -> float | None:
         """Return the best score of a setting in one stage, or in all; None without a result.

@@ -23,9 +23,10 @@ def studies(as_json: bool) -> None:
         return
     width = max(len(name) for name in found)
     for name, definition in found.items():
-        search = definition.search
         space = ", ".join(f"{p} {words.extent(a)}" for p, a in definition.space.axes.items())
-        out.print(f"{name:<{width}}  {search.trials} trials, {search.sampler}; {space}")
+        out.print(
+            f"{name:<{width}}  {definition.search.trials} trials, {definition.sampler}; {space}"
+        )
 
 
 @click.group()

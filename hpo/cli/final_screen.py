@@ -47,7 +47,7 @@ def result(found: Final) -> None:
     for score in scores:
         rows += _rows(found.study, use, score)
     se = standard_error(found.study, use.value)
-    said = f"of trial {use.stage}/{use.trial}, in the search"
+    said = f"of trial {use.stage}/{use.trial}, as recommended"
     by = f"with its standard error, {said}" if se is not None else said
     name = words.metric(found.study.definition.metric)
     rows.append((name, _with_noise(use.value, se), by))

@@ -66,7 +66,14 @@ def start(
     "--rule", type=click.Choice(["posterior", "book"]), default="posterior", show_default=True
 )
 @click.option("--top", type=int, metavar="K", help="How many of the best the book's rule looks at.")
-@click.option("--no-widen", "widen", is_flag=True, flag_value=False, default=True)
+@click.option(
+    "--no-widen",
+    "widen",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Keep ranges inside their old ones.",
+)
 @click.option(
     "--range",
     "ranges",

@@ -71,8 +71,11 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
     if summary.stopped is not None:
         told = hints.completed(summary.stopped, storage)  # it may end in a command
         err.print(f"No new stage: {told}", soft_wrap=True)
-        show = f"hpo show {summary.study.id}{hints.suffix(storage)}"
-        err.print(f"Look at what there is: {show}", soft_wrap=True)
+        suffix = hints.suffix(storage)
+        looks = [f"hpo show {summary.study.id}{suffix}"]
+        if summary.settled is None and summary.best() is not None:
+            looks.append(f"make sure of the best: hpo confirm {summary.study.id}{suffix}")
+        err.print(f"Look at what there is: {' · '.join(looks)}", soft_wrap=True)
 
 
 def finding_missing(summary: Summary, storage: str | None) -> None:
@@ -187,7 +190,7 @@ def decision(found: Proposal, console: Console = err) -> None:
             f"Next sampler: {found.sampler} ({_why_this_sampler(found)}), {found.budget} trials."
         )
     else:
-        console.print("\nNothing to cut or widen: no stage is made.")
+        console.print(f"\nNo stage is made: {found.nothing_to_do}.")
     for warning in found.decision.warnings:
         _warn(warning, console)
     console.print()

@@ -90,6 +90,9 @@ class Decision:
         elites: (stage, number) of the trials whose settings had to stay inside, best first; with
             replicates, of the first one of each setting.
         sampler: The sampler that suits the next stage.
+        gain: How much better than the best setting so far another one inside the old ranges can be
+            expected to be, at most; None if it was not asked.
+        stop: Why another stage is not worth its trials; None if it may be.
     """
 
     axes: Mapping[str, AxisDecision]
@@ -99,6 +102,8 @@ class Decision:
     trials: int
     elites: tuple[tuple[int, int], ...]
     sampler: str
+    gain: float | None = None
+    stop: str | None = None
 
     @property
     def changed(self) -> bool:
@@ -112,6 +117,7 @@ class Decision:
             "trials": self.trials,
             "elites": [list(elite) for elite in self.elites],
             "sampler": self.sampler,
+            "gain": self.gain,
             "axes": {name: axis.to_json() for name, axis in self.axes.items()},
             "warnings": list(self.warnings),
         }

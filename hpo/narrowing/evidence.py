@@ -137,8 +137,8 @@ class Evidence:
     def edge_warnings(self) -> list[str]:
         """See `edge_warnings`."""
         return [
-            f"{name} leans on its {side} edge {edge(self.space[name], side)}: "
-            "the optimum is probably outside."
+            f"{name}: the best trials lie at its {side} edge {edge(self.space[name], side)}; "
+            "the optimum may be outside."
             for name, side in self.leaning()
         ]
 

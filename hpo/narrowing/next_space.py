@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpo.errors import DefinitionError, NotEnoughTrials
 from hpo.narrowing import book
@@ -30,7 +30,7 @@ def decide(
     rule: Rule = DEFAULT_RULE,
     noise: float | None = None,
     chance: float | None = None,
-    confirmed: Sequence[Mapping[str, Any]] = (),
+    keep: Sequence[Trial] = (),
     replicates: int = 1,
 ) -> Decision:
     """Decide how the ranges of the next stage differ from those of this one.
@@ -46,7 +46,8 @@ def decide(
         rule: Which rule, and its settings.
         noise: Standard deviation of a single result; None if it is not known.
         chance: The value that guessing reaches; None if it is not known.
-        confirmed: Settings that stay inside the posterior's ranges, as the best one does.
+        keep: Settings that stay inside the posterior's ranges, beside the one with the best
+            result: the recommended one, and those that were confirmed.
         replicates: Number R of replicates of each setting, the same in all these stages: trial n
             of a stage belongs to its setting n // R. What counts as a trial is then a setting,
             with the mean of its replicates' values.
@@ -59,6 +60,7 @@ def decide(
     evidence = Evidence.of(space, trials, direction, replicates)
     decisions: dict[str, AxisDecision] = {}
     warnings: list[str] = []
+    gain = stop = None
     for name, axis in by_hand.items():
         decisions[name] = compared(space[name], axis, "set by hand", {})
         warnings += evidence.left_out(name, axis)
@@ -84,12 +86,15 @@ def decide(
             # NumPy and SciPy take their time to start.
             from hpo.narrowing import posterior
 
-            question = posterior.Question(rest, limits, noise, chance, confirmed, needed_choices)
-            decided, told = posterior.decide(evidence, question, rule, rng)
-            decisions |= decided
-            warnings += told
+            settings = [trial.params for trial in keep]
+            question = posterior.Question(rest, limits, noise, chance, settings, needed_choices)
+            answer = posterior.decide(evidence, question, rule, rng)
+            decisions |= answer.axes
+            warnings += answer.warnings
+            gain, stop = answer.gain, None if by_hand else answer.stop
     decisions, new_space = _fit_conditions(space, decisions)
     elites = evidence.winners[: (rule.top or book.TOP) if rule.name == "book" else 1]
+    kept = () if rule.name == "book" else keep
     # A Bayesian sampler learns nothing from trials about the ground that was just added; and the
     # book draws at random.
     grew = any(decision.action == "widen" for decision in decisions.values())
@@ -99,8 +104,10 @@ def decide(
         warnings=tuple(warnings),
         rule=rule.name,
         trials=len(evidence.usable),
-        elites=tuple((t.stage, t.number) for t in elites),
+        elites=tuple(dict.fromkeys((t.stage, t.number) for t in (*elites, *kept))),
         sampler="random" if grew or rule.name == "book" else "tpe",
+        gain=gain,
+        stop=stop,
     )
 
 

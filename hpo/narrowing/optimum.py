@@ -31,9 +31,9 @@ class Optimum:
     """The optima of the drawn functions, and the maximizer of the mean."""
 
     space: Space
-    candidates: Array
+    candidates: Array  # the last but one is the tried setting with the highest mean
     functions: Array  # the values of one function per line, at each candidate
-    peak: Array  # one row
+    peak: Array  # one row, the last candidate
     scale: float  # standard deviation of the scores
 
     @property
@@ -71,9 +71,20 @@ class Optimum:
             nearby = np.concatenate([peak, positions.near(peak, spread, _ROUND, rng)])
             peak = nearby[[surrogate.mean(nearby).argmax()]]
         # In many dimensions few candidates are near a sharp peak, or at the edge of the box.
-        candidates = np.concatenate([candidates, positions.near(peak, _SPREADS, _NEAR, rng), peak])
+        tried = rows[[surrogate.mean(rows).argmax()]]
+        candidates = np.concatenate(
+            [candidates, positions.near(peak, _SPREADS, _NEAR, rng), tried, peak]
+        )
         functions = surrogate.draws(candidates, max(200, 100 * parameters(space)), rng)
         return cls(space, candidates, functions, peak, surrogate.scale)
+
+    @property
+    def gain(self) -> float:
+        """How much better the optimum is than the best setting that was tried, on average.
+
+        No search inside this space can gain more: it is what knowing the optimum would be worth.
+        """
+        return float((self.functions.max(axis=1) - self.functions[:, -2]).mean())
 
     def column(self, name: str) -> Array:
         """Return the positions of the drawn optima on an axis."""

@@ -9,6 +9,8 @@
 4. A choice that hardly any of the functions prefers is dropped.
 5. Results that differ by no more than their noise say nothing about any axis. At the level of
    chance nothing learns in this box, and every side is moved outward.
+6. Where knowing the optimum would be worth less than a quarter of the noise of one result, and no
+   range grows, searching on is not worth it.
 
 How often it loses the optimum, benchmarks/narrowing.py measures; two basins are the hardest.
 """
@@ -37,9 +39,27 @@ _EDGE = 0.05  # part of an axis that is its edge
 _MOST = 2 / 3  # of the optima, which the axis leans on
 _OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the axis leans on
 _MATTERS = 0.1  # part of the scores' standard deviation that the better half must be worth
+_WORTHWHILE = 0.25  # part of the noise that another stage must be expected to gain
 _LEVEL = 0.05  # of the test whether all results are alike
 _SIDES: tuple[Side, Side] = ("lower", "upper")
 _OPPOSITE: dict[Side, Side] = {"lower": "upper", "upper": "lower"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the rule says.
+
+    Args:
+        axes: The decision on each parameter.
+        warnings: What a person should be warned of.
+        gain: What knowing the optimum would be worth; None if there is no single surrogate.
+        stop: Why another stage is not worth its trials; None if it may be.
+    """
+
+    axes: Mapping[str, AxisDecision]
+    warnings: Sequence[str] = ()
+    gain: float | None = None
+    stop: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +71,7 @@ class Question:
         limits: How far each range may grow; a parameter that is not named does not grow.
         noise: Standard deviation of one result; None if it is not known.
         chance: The value that guessing reaches; None if it is not known.
-        confirmed: Settings that must stay inside, beside the best.
+        keep: Settings that must stay inside, beside the best.
         needed: Choices that must stay, with the name of their parameter.
     """
 
@@ -59,7 +79,7 @@ class Question:
     limits: Mapping[str, tuple[float, float]]
     noise: float | None = None
     chance: float | None = None
-    confirmed: Sequence[Mapping[str, Any]] = ()
+    keep: Sequence[Mapping[str, Any]] = ()
     needed: Collection[tuple[str, Scalar]] = ()
 
     def limit(self, name: str, axis: Numeric) -> tuple[float, float]:
@@ -67,10 +87,8 @@ class Question:
         return self.limits.get(name, (axis.low, axis.high))
 
 
-def decide(
-    evidence: Evidence, question: Question, rule: Rule, rng: np.random.Generator
-) -> tuple[dict[str, AxisDecision], list[str]]:
-    """Return the decision on each parameter, and what a person should be warned of."""
+def decide(evidence: Evidence, question: Question, rule: Rule, rng: np.random.Generator) -> Answer:
+    """Return the decision on each parameter, and whether another stage is worth it."""
     scores = evidence.sign * np.array([t.value for t in evidence.usable], dtype=float)
     variances = None
     if question.noise is not None:
@@ -95,7 +113,7 @@ def decide(
             optimum = Optimum.of(space, trials, scores[here], noise, rng)
             optima.append(optimum)
         inside = [t.params for t in evidence.winners if name in t.params][:1]
-        inside += [s for s in question.confirmed if name in s and axis.contains(s[name])]
+        inside += [s for s in question.keep if name in s and axis.contains(s[name])]
         values = [setting[name] for setting in inside]
         if isinstance(axis, Choice):
             values += [value for parent, value in question.needed if parent == name]
@@ -104,7 +122,19 @@ def decide(
             reach = Reach.of(axis, name, optimum, trials, values)
             decisions[name], stuck = _numeric(axis, name, reach, question, rule)
             warnings += stuck
-    return decisions, warnings
+    gain = next((known.gain for known in optima if known.space == evidence.space), None)
+    grows = any(decision.action == "widen" for decision in decisions.values())
+    stop = None if grows else _not_worth_it(gain, question.noise)
+    return Answer(decisions, warnings, gain, stop)
+
+
+def _not_worth_it(gain: float | None, noise: float | None) -> str | None:
+    if gain is None or noise is None or gain >= _WORTHWHILE * noise:
+        return None
+    return (
+        f"another stage can be expected to gain {gain:.2g} at most, "
+        f"where one result is known to ± {noise:.2g}"
+    )
 
 
 def _always(space: Space, name: str) -> Space:
@@ -226,7 +256,7 @@ def _reason(axis: Numeric, new: Numeric, reach: Reach, stuck: str | None) -> str
         share = 100 * reach.edges[reach.lean]
         phrase = f"with a probability of {share:.0f} % the optimum lies at the {reach.lean} edge"
         return f"{phrase}, but {stuck}" if stuck else phrase
-    if new == axis:
+    if new == axis and reach.hull[1] - reach.hull[0] > _WORTH:
         return "the optimum may lie anywhere in the range"
     low, high = (text(axis, value) for value in reach.values)
     phrase = (
@@ -236,7 +266,7 @@ def _reason(axis: Numeric, new: Numeric, reach: Reach, stuck: str | None) -> str
     )
     for side in reach.cliffs:
         phrase += f", training diverges {'above' if side == 'upper' else 'below'}"
-    return phrase
+    return phrase + ", too wide to cut much" * (new == axis)
 
 
 def _choice(axis: Choice, name: str, optimum: Optimum, wanted: Sequence[Scalar]) -> AxisDecision:
@@ -274,9 +304,7 @@ def _alike(scores: Array, variances: Array | None) -> bool:
     return spread <= float(chdtri(len(scores) - 1, _LEVEL))
 
 
-def _flat(
-    evidence: Evidence, question: Question, rule: Rule, level: float
-) -> tuple[dict[str, AxisDecision], list[str]]:
+def _flat(evidence: Evidence, question: Question, rule: Rule, level: float) -> Answer:
     """Decide where all results are alike: widen everywhere if they are chance's, or else stop."""
     hopeless = question.chance is not None and level <= evidence.sign * question.chance + 2 * (
         question.noise or 0.0
@@ -292,7 +320,7 @@ def _flat(
         new = grown(axis, grown(axis, axis, "lower", limits), "upper", limits)
         decisions[name] = compared(axis, new, reason, {})
     if not hopeless:
-        return decisions, []
+        return Answer(decisions)
     warning = (
         "Nothing learns here: no result is better than chance "
         f"({question.chance:g}) by more than its noise."
@@ -300,7 +328,7 @@ def _flat(
     if all(decision.action == "keep" for decision in decisions.values()):
         why = "every limit is reached" if rule.widen else "widening is switched off"
         warning += f" No range grows: {why}. Set ranges by hand with --range NAME=LOW:HIGH."
-    return decisions, [warning]
+    return Answer(decisions, [warning])
 
 
 def _wide_enough(

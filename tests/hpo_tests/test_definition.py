@@ -600,6 +600,7 @@ def test_quick(full: Definition):
     assert quick.search == full.search.model_copy(update={"trials": 6})
     assert quick.fixed == {**(full.fixed or {}), "epochs": 5}
     assert quick.space == full.space
+    assert quick.name == f"{full.name}-quick"
     with pytest.raises(DefinitionError, match=r"full has no \[quick\] table, so --quick means"):
         replace(full, quick=None).quickened()
 

@@ -41,7 +41,7 @@ def test_leaning_and_its_sentence() -> None:
     assert leaning(space, trials, "minimize") == [("lr", "lower")]
     assert leaning(space, trials[:29], "maximize") == []
     assert edge_warnings(space, trials, "maximize") == [
-        "lr leans on its upper edge 1e-02: the optimum is probably outside."
+        "lr: the best trials lie at its upper edge 1e-02; the optimum may be outside."
     ]
 
 

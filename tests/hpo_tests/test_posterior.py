@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -61,9 +62,9 @@ def test_an_informative_axis_is_cut_around_the_optimum_and_an_idle_one_is_kept()
 
 
 def test_noise_keeps_more() -> None:
-    trials = sampled(XY, noisy(hill, 0.1))
+    trials = sampled(XY, noisy(hill, 0.02))
     widths = []
-    for noise in (0.001, 0.1):
+    for noise in (0.02, 0.1):
         low, high = ends(decided(XY, trials, noise=noise).space["x"])
         widths.append(high - low)
     assert widths[0] < widths[1]
@@ -102,7 +103,9 @@ def test_the_best_and_the_confirmed_settings_stay_inside() -> None:
     assert new.contains(trials[90].params["x"])
     plain = swept(UNIT, around(0.3))
     assert ends(one(UNIT, plain).new)[1] < 0.6
-    kept = one(UNIT, plain, confirmed=[{"x": 0.71}, {"x": 3.0}, {"other": 0.9}]).new
+    kept = one(
+        UNIT, plain, keep=[trial(200, p, 0.5) for p in ({"x": 0.71}, {"x": 3.0}, {"other": 0.9})]
+    ).new
     assert 0.71 <= ends(kept)[1] < 0.75
 
 
@@ -345,3 +348,44 @@ def test_equal_results_are_flat_whatever_the_noise() -> None:
 
 def test_a_signal_above_the_noise_is_not_flat() -> None:
     assert decided(XY, sampled(XY, noisy(hill, 0.04)), noise=0.04).axes["x"].action == "narrow"
+
+
+# Whether another stage is worth it ---------------------------------------------------------------
+
+
+def test_it_stops_where_nothing_is_left_to_gain() -> None:
+
+    def score(p: Mapping[str, Any]) -> float:
+        return hill(p) - 2 * float((p["y"] - 0.4) ** 2)
+
+    few, many = (decided(XY, sampled(XY, noisy(score, 0.05), n), noise=0.05) for n in (30, 400))
+    assert few.gain is not None
+    assert many.gain is not None
+    assert many.gain < 0.0125 < few.gain
+    assert few.stop is None
+    assert many.changed
+    assert many.stop is not None
+    told = r"another stage can be expected to gain 0\.0\d+ at most, where one result .* ± 0\.05"
+    assert re.fullmatch(told, many.stop)
+    assert many.to_json()["gain"] == many.gain
+
+
+def test_what_grows_is_set_by_hand_or_has_no_noise_never_stops() -> None:
+    space = Space({"x": UNIT})
+    slope = sampled(space, noisy(lambda p: p["x"], 0.01), 400)
+    widened = decided(UNIT, slope, noise=0.01, limits=FAR)
+    assert widened.axes["x"].action == "widen"
+    assert widened.stop is None
+    trials = sampled(space, noisy(hill, 0.05), 400)
+    assert decided(UNIT, trials, noise=0.05).stop is not None
+    assert decided(UNIT, trials, noise=None).stop is None
+    assert decided(UNIT, trials, noise=0.05, ranges={"x": (0.2, 0.3)}).stop is None
+
+
+def test_the_gain_is_what_knowing_the_optimum_would_be_worth() -> None:
+    """The optimum lies in a gap between the trials; what it is worth is known to the test."""
+    swept_ = swept(UNIT, lambda x: hill({"x": x}), n=60)
+    trials = [t for t in swept_ if abs(t.params["x"] - 0.6) > 0.1]
+    best = max(t.value for t in trials if t.value is not None)
+    decision = decided(UNIT, trials, noise=1e-4)
+    assert decision.gain == pytest.approx(hill({"x": 0.6}) - best, rel=0.3)

@@ -149,7 +149,9 @@ def test_the_best_and_the_confirmed_choice_stay() -> None:
     trials = [trial(i, {"x": v}, float(v == "b")) for i, v in enumerate(values)]
     axis = Choice(("a", "b", "c"))
     assert one(axis, trials, noise=0.05).new == Choice(("b",))
-    assert one(axis, trials, noise=0.05, confirmed=[{"x": "c"}]).new == Choice(("b", "c"))
+    assert one(axis, trials, noise=0.05, keep=[trial(200, {"x": "c"}, 0.5)]).new == Choice(
+        ("b", "c")
+    )
     trials[0] = trial(0, {"x": "a"}, 1.01)  # luck
     assert one(axis, trials, noise=0.05).new == Choice(("a", "b"))
 

@@ -662,7 +662,7 @@ def test_start_takes_a_definition_a_name_or_a_file(home: Path):
     assert hpo.start(place(home), trials=2).study.name == "my"
     assert hpo.start("my.toml", trials=2, name="named").study.name == "named"
     quick = hpo.start("digits", quick=True, trials=2, settings={"epochs": 1})
-    assert quick.study.name == "digits"
+    assert quick.study.name == "digits-quick"
     assert len(hpo.curves("digits")) == 2
     assert [summary.study.id for summary in overview.list_studies()] == [1, 2, 3, 4]
     assert hpo.show(3).study == hpo.show("named").study
