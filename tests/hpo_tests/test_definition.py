@@ -491,7 +491,7 @@ def test_the_least_that_a_file_says(home: Path):
     assert small.name == "small"
     assert small.metric == "score"
     assert small.search == Search(
-        sampler="random", trials=100, seed=0, seeds=1, timeout=None, max_attempts=3
+        sampler=None, trials=100, seed=0, seeds=1, timeout=None, max_attempts=3
     )
     assert [small.fixed, small.limits, small.quick] == [{}, {}, {}]
     assert small.describe is small.test is small.figure is small.finding is None
@@ -708,3 +708,11 @@ def test_what_define_refuses_it_refuses_as_a_file():
         define(tiny.hill, space={"x": X}, direction="maximize", trails=3)
     with pytest.raises(DefinitionError, match=r"\[fixed\] x: it is searched"):
         define(tiny.hill, space={"x": X}, direction="maximize", fixed={"x": 1})
+
+
+@pytest.mark.parametrize(("parameters", "sampler"), [(1, "random"), (4, "random"), (5, "tpe")])
+def test_the_number_of_parameters_chooses_the_sampler(full: Definition, parameters, sampler):
+    axes = {f"x{i}": Float(0.0, 1.0) for i in range(parameters)}
+    open_ = replace(full, space=Space(axes), search=Search())
+    assert open_.sampler == sampler
+    assert open_.searching(sampler="qmc").sampler == "qmc"
