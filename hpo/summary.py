@@ -149,9 +149,12 @@ class Summary:
         that has lost half of its replicates by divergence is left out.
         """
         # NumPy and SciPy take their time to start, and a list of studies does without.
-        from hpo.ranking import rank
+        from hpo.ranking import Ranking
 
-        return rank(self)
+        searches = [(stage, self.of(stage)) for stage in self.searches]
+        settled = self.settled
+        finalists = self.confirmed(settled) if settled is not None else ()
+        return Ranking(self.study, searches, settled, finalists).standings()
 
     @property
     def ties(self) -> list[Trial]:

@@ -271,7 +271,7 @@ def test_stages_of_which_one_fails_too_often(home):
     assert started.stderr.endswith(
         f"No new stage: stage 1 has 30 counted trials, {30 - lost} with a value; narrowing 1 "
         f"parameter needs 30. Run: hpo resume 1 --trials {30 + lost}\n"
-        "Look at what there is: hpo show 1\n"
+        "Look at what there is: hpo show 1 · make sure of the best: hpo confirm 1\n"
     )
 
 
@@ -299,7 +299,7 @@ def test_what_narrow_says_of_the_next_stage(home, arguments, sentence):
 def test_another_sampler_on_the_same_ranges(home):
     place(home, "flat", search={"trials": 30})
     done("start", "my.toml")
-    assert "no stage is made" in done("narrow", 1, "--dry-run").stdout
+    assert "No stage is made" in done("narrow", 1, "--dry-run").stdout
     shown = done("narrow", 1, "--dry-run", "--sampler", "qmc").stdout
     assert "Next sampler: qmc (as asked)" in shown
     assert "no stage is made" not in shown
