@@ -96,9 +96,6 @@ def propose(
         UsageError: The budget is not a multiple of the replicates.
         DefinitionError: The sampler cannot search the next space.
     """
-    # NumPy takes its time to start, and most commands do without.
-    from hpo.sampling.seeds import Purpose, generator
-
     with reading(engine) as connection:
         all_stages = studies.study_stages(connection, study)
         last = [stage for stage in all_stages if stage.searches][-1]
@@ -112,27 +109,15 @@ def propose(
         studies.refuse_deleted([stage])
         lineage = [stage, *studies.lineage(all_stages, stage)]
         found = [stage_trials(connection, each) for each in lineage]
-    definition = study.definition
     seen = evidence(lineage, found)
     if stage.open:
         _refuse_open(study, stage, stage == last, found[0], seen)
-    limits = {**narrowing.default_limits(definition.space), **(definition.limits or {})}
     try:
-        decision = narrowing.decide(
-            stage.space,
-            seen,
-            direction=definition.direction,
-            limits=limits,
-            rng=generator(definition.search.seed, Purpose.NARROWING, stage.number),
-            ranges=ranges,
-            rule=rule,
-            noise=_noise(study, seen, stage.seeds),
-            chance=chance_level(study.description, definition.direction, definition.metric),
-            replicates=stage.seeds,
-        )
+        decision = decided(study, stage, seen, rule, ranges)
     except NotEnoughTrials as error:
-        hint = f"Run: hpo resume {study.id} --trials {_grown(stage, error.needed - error.given)}"
-        if not _can_grow(stage, stage == last):
+        budget = grown_budget(stage, error.needed - error.given)
+        hint = f"Run: hpo resume {study.id} --trials {budget}"
+        if not can_grow(stage, stage == last):
             hint = (
                 "Set its next ranges by hand: "
                 f"hpo narrow {study.id} --from-stage {stage.number} --range NAME=LOW:HIGH"
@@ -155,6 +140,37 @@ def propose(
     return Proposal(study, stage, decision, kind, carried, chosen, budget, other)
 
 
+def decided(
+    study: Study,
+    stage: Stage,
+    seen: Sequence[Trial],
+    rule: Rule = DEFAULT_RULE,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Decision:
+    """Return what the rule decides on the ranges of a stage, from the trials it may look at.
+
+    Raises:
+        NotEnoughTrials: They are too few, and no range was set by hand.
+        DefinitionError: A range set by hand cannot be used.
+    """
+    # NumPy takes its time to start, and most commands do without.
+    from hpo.sampling.seeds import Purpose, generator
+
+    definition = study.definition
+    return narrowing.decide(
+        stage.space,
+        seen,
+        direction=definition.direction,
+        limits={**narrowing.default_limits(definition.space), **(definition.limits or {})},
+        rng=generator(definition.search.seed, Purpose.NARROWING, stage.number),
+        ranges=ranges,
+        rule=rule,
+        noise=result_noise(study, seen, stage.seeds),
+        chance=chance_level(study.description, definition.direction, definition.metric),
+        replicates=stage.seeds,
+    )
+
+
 def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> list[Trial]:
     """Return the trials that `narrow` may look at.
 
@@ -168,7 +184,7 @@ def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> lis
     return [*own, *(t for each in inherited for t in each if t.state is not TrialState.WAITING)]
 
 
-def _noise(study: Study, trials: Sequence[Trial], replicates: int) -> float | None:
+def result_noise(study: Study, trials: Sequence[Trial], replicates: int) -> float | None:
     """Return the standard deviation of one result, None if nothing tells it."""
     finished = [
         t
@@ -200,8 +216,8 @@ def next_command(summary: Summary, stage: Stage) -> str:
     missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
     if missing <= 0:
         return f"narrow {study.id}"
-    if _can_grow(stage, last=stage == summary.searches[-1]):
-        return f"resume {study.id} --trials {_grown(stage, missing)}"
+    if can_grow(stage, last=stage == summary.searches[-1]):
+        return f"resume {study.id} --trials {grown_budget(stage, missing)}"
     return f"best {study.id}"
 
 
@@ -219,8 +235,8 @@ def _refuse_open(
     begun = {trial.number // stage.seeds for trial in counted}
     missing -= stage.budget // stage.seeds - len(begun)  # the settings that are to come anyway
     budget = ""
-    if missing > 0 and _can_grow(stage, last):
-        budget = f" --trials {_grown(stage, missing)}"
+    if missing > 0 and can_grow(stage, last):
+        budget = f" --trials {grown_budget(stage, missing)}"
     raise StateError(f"{_too_few(study, stage, own, seen)}. Run: hpo resume {study.id}{budget}")
 
 
@@ -245,12 +261,12 @@ def _usable(study: Study, stage: Stage, trials: Sequence[Trial]) -> int:
     return narrowing.usable(stage.space, trials, direction, replicates=stage.seeds)
 
 
-def _can_grow(stage: Stage, last: bool) -> bool:
+def can_grow(stage: Stage, last: bool) -> bool:
     """Return whether `resume --trials` can raise its budget: a grid has no more points."""
     return last and stage.sampler != "grid"
 
 
-def _grown(stage: Stage, missing: int) -> int:
+def grown_budget(stage: Stage, missing: int) -> int:
     """Return the budget at which a stage would have some settings more."""
     return stage.budget + missing * stage.seeds
 
