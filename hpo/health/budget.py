@@ -41,7 +41,7 @@ def open_stages(case: Case) -> Verdict:
         running = states.count(TrialState.RUNNING)
         told.append(
             f"stage {stage.number} is open: {case.summary.counts(stage).open} of {stage.budget} "
-            f"trials are not counted yet" + (f", {running} of them are running" if running else "")
+            f"trials are not counted yet" + (f", {running} of them run now" if running else "")
         )
     return Verdict("open", "warn", "; ".join(told), f"hpo resume {case.study.id}")
 
@@ -51,7 +51,7 @@ def trials(case: Case) -> Verdict:
     stage, study = case.stage, case.study
     usable, needed = len(case.evidence.usable), narrowing.needed(stage.space)
     what = "trials" if stage.seeds == 1 else f"settings of {stage.seeds} seeds"
-    message = f"{usable} {what} have a score, narrowing needs {needed}"
+    message = f"{what} with a score: {usable}, narrowing needs {needed}"
     if usable >= needed:
         return Verdict("trials", "pass", message)
     if stage.open:
@@ -71,7 +71,7 @@ def failed(case: Case) -> Verdict | None:
         return None
     reasons = Counter(trial.reason for trial in ended if trial.state is TrialState.FAIL)
     if not reasons:
-        return Verdict("failed", "pass", f"none of {len(ended)} trials failed")
+        return Verdict("failed", "pass", f"0 of {len(ended)} trials failed")
     told = ", ".join(
         f"{count} {_REASONS.get(reason or '', 'for a reason that is not stored')}"
         for reason, count in reasons.most_common()
@@ -100,7 +100,7 @@ def duplicates(case: Case) -> Verdict | None:
         different = math.prod(axis.count for axis in axes)
         message += f"; the space has {different:,}"
         remedy = (
-            "Try each one once in the next study, and the same number of times by seeds in "
-            f"[search]: hpo start DEFINITION --sampler grid --trials {different}"
+            "Try each one once in the next study, or several times by seeds in [search]: "
+            f"hpo start DEFINITION --sampler grid --trials {different}"
         )
     return Verdict("duplicates", "warn", message, remedy)

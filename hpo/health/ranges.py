@@ -16,7 +16,7 @@ from hpo.narrowing.evidence import Spread, edge
 from hpo.narrowing.influence import influence
 from hpo.narrowing.ruler import Numeric, default_limits, grown, text
 from hpo.sampling.seeds import Purpose, generator
-from hpo.space import Choice, Scalar, Space
+from hpo.space import Axis, Choice, Scalar, Space
 from hpo.trial import Trial
 
 _NO_INFLUENCE = 0.01
@@ -34,7 +34,7 @@ _MOSTLY_DIVERGED = 0.5
 def flat(case: Case) -> Verdict | None:
     """Whether the results differ by more than their noise, and from guessing."""
     decision, values = case.decision, [t.value for t in case.evidence.usable if t.value is not None]
-    if decision is None:
+    if decision is None or not case.evidence.winners:  # all diverged, which another check tells
         return None
     spread = f"{len(values)} results lie between {min(values):.3g} and {max(values):.3g}"
     noise = "" if case.noise is None else f", the noise of one is ± {case.noise:.2g}"
@@ -63,7 +63,7 @@ def edges(case: Case) -> Verdict | None:
     leans: list[_Lean] = []
     asked = []
     for name, axis in case.decision.axes.items():
-        if "lean" in axis.numbers:  # a range of which enough is known
+        if axis.new is not None and "lean" in axis.numbers:  # a range of which enough is known
             asked.append(name)
             if (side := axis.numbers["lean"]) is not None:
                 leans.append(_Lean(case, name, axis, side))
@@ -143,11 +143,16 @@ def idle(case: Case) -> Verdict | None:
     rng = generator(seed, Purpose.NARROWING, case.stage.number)
     shares = influence(case.evidence, case.noise, rng)
     told = {
-        name: share for name, share in shares.items() if "worth" in case.decision.axes[name].numbers
+        name: share
+        for name, share in shares.items()
+        if "worth" in case.decision.axes[name].numbers and _several(case.stage.space[name])
     }
     if not told:
         return None
-    said = "share of the differences: " + ", ".join(f"{n} {100 * s:.2g} %" for n, s in told.items())
+    said = "share of the differences: " + ", ".join(
+        f"{name} {f'{100 * share:.0f}' if share >= _NO_INFLUENCE else 'below 1'} %"
+        for name, share in told.items()
+    )
     without = [
         name
         for name, share in told.items()
@@ -171,6 +176,10 @@ def _anywhere(axis: AxisDecision) -> bool:
     return axis.action == "keep" and kept and axis.numbers["worth"] < narrowing.MATTERS
 
 
+def _several(axis: Axis) -> bool:
+    return not isinstance(axis, Choice) or axis.count > 1
+
+
 def _setting(name: str, value: Scalar) -> str:
     """Return the value of `--set`, which is TOML; what JSON writes of a scalar is, too."""
     written = f"{value:.3g}" if isinstance(value, float) else json.dumps(value)
@@ -185,7 +194,7 @@ def diverged(case: Case) -> Verdict | None:
         return None
     message = f"{len(lost)} of {len(ended)} trials diverged"
     if not lost:
-        return Verdict("diverged", "pass", f"none of {len(ended)} trials diverged")
+        return Verdict("diverged", "pass", message)
     rim = _rim(case, lost)
     if rim is not None:
         message += f", {rim.beyond} of them with {rim.name} {rim.side} {rim.at}"
@@ -194,6 +203,8 @@ def diverged(case: Case) -> Verdict | None:
     remedy = f"hpo plot {case.study.id}"  # whose slices show where they are
     if rim is not None:
         remedy = case.narrow(f" --range {rim.by_hand}")
+    elif len(lost) == len(ended):
+        remedy = "Set ranges by hand: " + case.narrow(" --range NAME=LOW:HIGH")
     status: Status = "fail" if len(lost) >= _MOSTLY_DIVERGED * len(ended) else "warn"
     return Verdict("diverged", status, message, remedy)
 

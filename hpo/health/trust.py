@@ -37,7 +37,7 @@ def validation(case: Case) -> Verdict | None:
     error = standard_error(study, best.score) if best else None
     if best is not None and error is not None:
         message += f": {best.score:.3g} is ± {error:.2g}"
-    message += "; all trials share them and may all be off by as much, the same way"
+    message += "; all trials share them, and may all be off together"
     if size >= SMALL_VALIDATION:
         return Verdict("validation", "pass", message)
     half = f"± {error / 2:.2g} takes" if error is not None else "Half the error takes"
@@ -65,17 +65,20 @@ def noise(case: Case) -> Verdict | None:
     if best is None or len(settings) < 2:
         return None
     first, second = (setting.value or 0.0 for setting in settings[:2])
-    seeds = case.stage.seeds
-    one = f"one of {seeds} seeds is" if seeds > 1 else "one result is"
-    told = "its noise is not known" if case.noise is None else f"{one} ± {case.noise:.2g}"
-    message = f"the best two are {first:.3g} and {second:.3g}, {told}"
+    message = f"the best two are {first:.3g} and {second:.3g}"
+    if case.noise is not None:
+        one = f"one of {case.stage.seeds} seeds" if case.stage.seeds > 1 else "one result"
+        message += f", {one} is ± {case.noise:.2g}"
     if not best.rivals:
-        return Verdict("noise", "pass", f"{message}: no other may be as good as the best")
+        told = "no other may be as good as the best"
+        if case.noise is None:
+            told += ", as far as its neighbours tell: the noise of a result is not known"
+        return Verdict("noise", "pass", f"{message}; {told}")
     rivals = "1 setting" if len(best.rivals) == 1 else f"{len(best.rivals)} settings"
     return Verdict(
         "noise",
         "warn",
-        f"{message}: {rivals} of {len(settings)} cannot be told apart from the best",
+        f"{message}; {rivals} of {len(settings)} cannot be told apart from the best",
         f"hpo confirm {study.id}",
     )
 

@@ -46,14 +46,14 @@ def influence(
 
     units = rng.random((_SETTINGS, len(space)))
     before, settings = expected(units)
-    variance = float(before.var())
-    if variance == 0:
+    if before.min() == before.max():
         return {}
     shares = {}
     for column, name in enumerate(space):
         other = units.copy()
         other[:, column] = rng.random(_SETTINGS)
         moved = expected(other)[0] - before
-        there = [name in setting for setting in settings]
-        shares[name] = float((moved[there] ** 2).mean()) / (2 * variance) if any(there) else 0.0
+        there = np.array([name in setting for setting in settings])
+        variance = float(before[there].var()) if there.any() else 0.0
+        shares[name] = float((moved[there] ** 2).mean()) / (2 * variance) if variance else 0.0
     return shares
