@@ -99,8 +99,5 @@ def duplicates(case: Case) -> Verdict | None:
     if all(axis.discrete for axis in axes) and not case.stage.space.conditional:
         different = math.prod(axis.count for axis in axes)
         message += f"; the space has {different:,}"
-        remedy = (
-            "Try each one once in the next study, or several times by seeds in [search]: "
-            f"hpo start DEFINITION --sampler grid --trials {different}"
-        )
+        remedy = f"hpo start DEFINITION --sampler grid --trials {different}"
     return Verdict("duplicates", "warn", message, remedy)

@@ -51,7 +51,7 @@ def curves(case: Case) -> Verdict | None:
     epochs = (case.study.definition.fixed or {}).get("epochs")
     longer = "Train longer in the next study"
     if isinstance(epochs, int):
-        longer += f": hpo start DEFINITION --epochs {2 * epochs}"
+        longer = f"hpo start DEFINITION --epochs {2 * epochs}"
     return Verdict("curves", "warn", f"{which} still improves: {sign * gain:+.2g} {part}", longer)
 
 

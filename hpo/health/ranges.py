@@ -40,7 +40,7 @@ def flat(case: Case) -> Verdict | None:
     noise = "" if case.noise is None else f", the noise of one is ± {case.noise:.2g}"
     match case.alike:
         case narrowing.NOTHING_LEARNS:
-            remedy = "Set ranges by hand: " + case.narrow(" --range NAME=LOW:HIGH")
+            remedy = case.narrow(" --range NAME=LOW:HIGH")
             if decision.changed:
                 remedy = case.narrow()
             message = f"nothing learns here: {spread}{noise}; that is the level of guessing"
@@ -114,8 +114,7 @@ class _Lean:
     @property
     def natural(self) -> bool:
         """Whether there is nothing beyond the edge, as below a dropout of 0."""
-        given = self.case.study.definition.limits or {}
-        return self.blocked and self.name not in given and self.further == self.old
+        return self.blocked and self.further == self.old
 
     @property
     def by_hand(self) -> str:
@@ -165,8 +164,8 @@ def idle(case: Case) -> Verdict | None:
     return Verdict(
         "idle",
         "warn",
-        f"no influence of {' and '.join(without)} is to be seen; {said}",
-        f"Fix what is idle in the next study: hpo start DEFINITION{fixed}",
+        f"no influence of {' and '.join(without)} can be seen, so fix it in the next study; {said}",
+        f"hpo start DEFINITION{fixed}",
     )
 
 
@@ -204,7 +203,7 @@ def diverged(case: Case) -> Verdict | None:
     if rim is not None:
         remedy = case.narrow(f" --range {rim.by_hand}")
     elif len(lost) == len(ended):
-        remedy = "Set ranges by hand: " + case.narrow(" --range NAME=LOW:HIGH")
+        remedy = case.narrow(" --range NAME=LOW:HIGH")
     status: Status = "fail" if len(lost) >= _MOSTLY_DIVERGED * len(ended) else "warn"
     return Verdict("diverged", status, message, remedy)
 

@@ -55,5 +55,6 @@ def influence(
         moved = expected(other)[0] - before
         there = np.array([name in setting for setting in settings])
         variance = float(before[there].var()) if there.any() else 0.0
-        shares[name] = float((moved[there] ** 2).mean()) / (2 * variance) if variance else 0.0
+        share = float((moved[there] ** 2).mean()) / (2 * variance) if variance else 0.0
+        shares[name] = min(share, 1.0)  # of finitely many settings, it may come out larger
     return shares
