@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hpo.definition import Definition, define, load_definition
     from hpo.evaluation import final
     from hpo.finding import Finding
+    from hpo.health import check
     from hpo.objective import Diverged, Pruned, Run
     from hpo.overview import best, show
     from hpo.reports.figures import plot
@@ -28,6 +29,7 @@ _HOME = {
     "Run": "hpo.objective",
     "Storage": "hpo.store.optuna_storage",
     "best": "hpo.overview",
+    "check": "hpo.health",
     "confirm": "hpo.confirming",
     "curves": "hpo.reports.frames",
     "decide": "hpo.service",
@@ -51,6 +53,7 @@ __all__ = [
     "Run",
     "Storage",
     "best",
+    "check",
     "confirm",
     "curves",
     "decide",

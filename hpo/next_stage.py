@@ -10,8 +10,8 @@ from hpo import narrowing, sampling
 from hpo.definition import MOST_TRIALS
 from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
-from hpo.narrowing.noise import noise_sd
-from hpo.objective import chance_level, is_loss
+from hpo.noise import result_noise
+from hpo.objective import chance_level
 from hpo.space import Choice
 from hpo.store import studies
 from hpo.store.engine import Engine, reading, writing
@@ -99,9 +99,6 @@ def propose(
         UsageError: The budget is not a multiple of the replicates.
         DefinitionError: The sampler cannot search the next space.
     """
-    # NumPy takes its time to start, and most commands do without.
-    from hpo.sampling.seeds import Purpose, generator
-
     with reading(engine) as connection:
         all_stages = studies.study_stages(connection, study)
         summary = Summary(study, all_stages, [stage_trials(connection, s) for s in all_stages])
@@ -116,7 +113,6 @@ def propose(
         studies.refuse_deleted([stage])
         lineage = [stage, *studies.lineage(all_stages, stage)]
         found = [summary.of(each) for each in lineage]
-    definition = study.definition
     if _compares(stage):
         raise StateError(
             f"stage {stage.number} compares choices: there is no range to narrow. "
@@ -125,24 +121,12 @@ def propose(
     seen = evidence(lineage, found)
     if stage.open:
         _refuse_open(study, stage, stage == last, found[0], seen)
-    limits = {**narrowing.default_limits(definition.space), **(definition.limits or {})}
     try:
-        decision = narrowing.decide(
-            stage.space,
-            seen,
-            direction=definition.direction,
-            limits=limits,
-            rng=generator(definition.search.seed, Purpose.NARROWING, stage.number),
-            ranges=ranges,
-            rule=rule,
-            noise=_noise(study, seen, stage.seeds),
-            chance=chance_level(study.description, definition.direction, definition.metric),
-            keep=_kept(summary, stage),
-            replicates=stage.seeds,
-        )
+        decision = decided(summary, stage, seen, rule, ranges)
     except NotEnoughTrials as error:
-        hint = f"Run: hpo resume {study.id} --trials {_grown(stage, error.needed - error.given)}"
-        if not _can_grow(stage, stage == last):
+        budget = grown_budget(stage, error.needed - error.given)
+        hint = f"Run: hpo resume {study.id} --trials {budget}"
+        if not can_grow(stage, stage == last):
             hint = (
                 "Set its next ranges by hand: "
                 f"hpo narrow {study.id} --from-stage {stage.number} --range NAME=LOW:HIGH"
@@ -165,6 +149,39 @@ def propose(
     return Proposal(study, stage, decision, kind, carried, chosen, budget, other)
 
 
+def decided(
+    summary: Summary,
+    stage: Stage,
+    seen: Sequence[Trial],
+    rule: Rule = DEFAULT_RULE,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Decision:
+    """Return what the rule decides on the ranges of a stage, from the trials it may look at.
+
+    Raises:
+        NotEnoughTrials: They are too few, and no range was set by hand.
+        DefinitionError: A range set by hand cannot be used.
+    """
+    # NumPy takes its time to start, and most commands do without.
+    from hpo.sampling.seeds import Purpose, generator
+
+    study = summary.study
+    definition = study.definition
+    return narrowing.decide(
+        stage.space,
+        seen,
+        direction=definition.direction,
+        limits={**narrowing.default_limits(definition.space), **(definition.limits or {})},
+        rng=generator(definition.search.seed, Purpose.NARROWING, stage.number),
+        ranges=ranges,
+        rule=rule,
+        noise=result_noise(study, by_setting(seen, stage.seeds)),
+        chance=chance_level(study.description, definition.direction, definition.metric),
+        keep=_kept(summary, stage),
+        replicates=stage.seeds,
+    )
+
+
 def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> list[Trial]:
     """Return the trials that `narrow` may look at.
 
@@ -176,25 +193,6 @@ def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> lis
     """
     own, *inherited = trials
     return [*own, *(t for each in inherited for t in each if t.state is not TrialState.WAITING)]
-
-
-def _noise(study: Study, trials: Sequence[Trial], replicates: int) -> float | None:
-    """Return the standard deviation of one result, None if nothing tells it."""
-    finished = [
-        t
-        for t in trials
-        if t.state is TrialState.COMPLETE and t.value is not None and not t.diverged
-    ]
-    values = [t.value for t in finished if t.value is not None]
-    validation = None
-    if study.description is not None and not is_loss(study.definition.metric):
-        share = all(0 <= value <= 1 for value in values)
-        validation = study.description["validation"] if share else None
-    groups = [
-        [t.value for t in group if t.value is not None]
-        for group in by_setting(finished, replicates)
-    ]
-    return noise_sd(values, study.definition.direction, validation, groups)
 
 
 def _kept(summary: Summary, stage: Stage) -> list[Trial]:
@@ -223,8 +221,8 @@ def next_command(summary: Summary, stage: Stage) -> str:
     missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
     if missing <= 0:
         return f"narrow {study.id}"
-    if _can_grow(stage, last=stage == summary.searches[-1]):
-        return f"resume {study.id} --trials {_grown(stage, missing)}"
+    if can_grow(stage, last=stage == summary.searches[-1]):
+        return f"resume {study.id} --trials {grown_budget(stage, missing)}"
     return f"best {study.id}"
 
 
@@ -242,8 +240,8 @@ def _refuse_open(
     begun = {trial.number // stage.seeds for trial in counted}
     missing -= stage.budget // stage.seeds - len(begun)  # the settings that are to come anyway
     budget = ""
-    if missing > 0 and _can_grow(stage, last):
-        budget = f" --trials {_grown(stage, missing)}"
+    if missing > 0 and can_grow(stage, last):
+        budget = f" --trials {grown_budget(stage, missing)}"
     raise StateError(f"{_too_few(study, stage, own, seen)}. Run: hpo resume {study.id}{budget}")
 
 
@@ -274,12 +272,12 @@ def _compares(stage: Stage) -> bool:
     return stage.sampler == "grid" and choices
 
 
-def _can_grow(stage: Stage, last: bool) -> bool:
+def can_grow(stage: Stage, last: bool) -> bool:
     """Return whether `resume --trials` can raise its budget: a grid has no more points."""
     return last and stage.sampler != "grid"
 
 
-def _grown(stage: Stage, missing: int) -> int:
+def grown_budget(stage: Stage, missing: int) -> int:
     """Return the budget at which a stage would have some settings more."""
     return stage.budget + missing * stage.seeds
 

@@ -11,7 +11,8 @@ _ON_A_DATABASE = re.compile(
     # What is quoted, as `repr` does it, is a name and no command, whatever it says.
     r"(?<!\w)(?P<quoted>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
     r"|(?<!made by: )\bhpo "  # that is none to run now
-    r"(?:db [a-z]+|(?:start|narrow|confirm|resume|list|show|best|final|report|plot|dashboard)\b)"
+    r"(?:db [a-z]+|"
+    r"(?:start|narrow|confirm|resume|list|show|best|check|final|report|plot|dashboard)\b)"
 )
 
 

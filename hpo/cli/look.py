@@ -1,4 +1,4 @@
-"""The commands that look at studies: list, show, best, report, plot, dashboard."""
+"""The commands that look at studies: list, show, best, check, report, plot, dashboard."""
 
 from __future__ import annotations
 
@@ -68,6 +68,34 @@ def best(study: str, storage: str | None, as_json: bool) -> None:
 
 @click.command(cls=options.Command)
 @options.study
+@options.storage
+@options.as_json
+@click.pass_context
+def check(ctx: click.Context, study: str, storage: str | None, as_json: bool) -> None:
+    """Say what is wrong with a study, and which command mends it.
+
+    Checks the last stage that searches: open, trials, failed, diverged, flat, edge, idle, curves,
+    overfit; and all stages: validation, noise, duplicates. A check that has nothing to go by is
+    left out.
+
+    Exit code 0 if no check fails, also with warnings; 1 if one does.
+    """
+    from hpo import health
+    from hpo.cli import check_screen, screens, tables
+
+    summary, curves = health.examined(study, storage)
+    verdicts = health.verdicts(summary, curves)
+    if as_json:
+        screens.print_json(health.to_json(summary, verdicts))
+    else:
+        check_screen.verdicts(summary, verdicts, storage)
+        tables.deleted(summary)
+    if any(verdict.status == "fail" for verdict in verdicts):
+        ctx.exit(1)
+
+
+@click.command(cls=options.Command)
+@options.study
 @click.option("--curves", "as_curves", is_flag=True, help="Every step instead of every trial.")
 @click.option(
     "--format",
@@ -126,4 +154,4 @@ def dashboard(port: int, storage: str | None) -> None:
     serve(storage, port, lambda url: click.echo(f"Dashboard on {url} (Ctrl-C ends it)", err=True))
 
 
-COMMANDS = (list_, show, best, report, plot, dashboard)
+COMMANDS = (list_, show, best, check, report, plot, dashboard)

@@ -18,11 +18,8 @@ from hpo.next_stage import Proposal, next_command
 from hpo.overview import edge_warnings
 from hpo.store.engine import database_path
 from hpo.study import Ended, Stage, Study
-from hpo.summary import Best, Summary, standard_error
+from hpo.summary import SMALL_VALIDATION, Best, Summary, standard_error
 from hpo.trial import TrialState
-
-SMALL_VALIDATION = 1000
-"""Below this, an accuracy near 0.9 is known to no better than ± 0.01."""
 
 
 def print_json(document: Any) -> None:

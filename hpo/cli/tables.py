@@ -150,11 +150,11 @@ def findings(summary: Summary, console: Console = out) -> None:
     console.print(f"\nFindings{told}", style="bold")
     for finding in summary.findings:
         verdict, style = ("holds", "green") if finding.holds else ("does not hold", "yellow")
-        _hanging(console, Text(f"  {verdict:<15}", style), Text(words.printable(finding.claim)))
-        _hanging(console, Text(" " * 17), Text(words.printable(finding.measured), "dim"))
+        hanging(console, Text(f"  {verdict:<15}", style), Text(words.printable(finding.claim)))
+        hanging(console, Text(" " * 17), Text(words.printable(finding.measured), "dim"))
 
 
-def _hanging(console: Console, head: Text, body: Text) -> None:
+def hanging(console: Console, head: Text, body: Text) -> None:
     """Print a text whose further lines begin below its first one."""
     width = max(console.width - len(head), 10)
     for line in [body] if console.soft_wrap else body.wrap(console, width):

@@ -5,13 +5,26 @@ words), next_space, posterior (the default rule), optimum, surrogate; book (the 
 evidence, ruler.
 """
 
-from hpo.narrowing.decision import DEFAULT_RULE, AxisDecision, Decision, Rule, RuleName, Side
+from hpo.narrowing.decision import (
+    BELOW_NOISE,
+    DEFAULT_RULE,
+    MATTERS,
+    NOTHING_LEARNS,
+    AxisDecision,
+    Decision,
+    Rule,
+    RuleName,
+    Side,
+)
 from hpo.narrowing.evidence import edge_warnings, leaning, needed, parameters, usable
 from hpo.narrowing.next_space import decide
 from hpo.narrowing.ruler import default_limits
 
 __all__ = [
+    "BELOW_NOISE",
     "DEFAULT_RULE",
+    "MATTERS",
+    "NOTHING_LEARNS",
     "AxisDecision",
     "Decision",
     "Rule",

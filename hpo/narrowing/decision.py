@@ -46,6 +46,15 @@ class Rule:
 
 DEFAULT_RULE = Rule()
 
+MATTERS = 0.1
+"""Part of the scores' standard deviation that a half of a range is worth where it matters."""
+
+NOTHING_LEARNS = "nothing learns here"
+"""Why every range of a box is treated alike: all its results are those of guessing."""
+
+BELOW_NOISE = "differences are below the noise"
+"""Likewise: its results are better than guessing, but alike."""
+
 
 @dataclass(frozen=True)
 class AxisDecision:

@@ -98,6 +98,12 @@ class Optimum:
         best, rest = self.functions.max(axis=1), self.functions[:, other].max(axis=1)
         return float((best - rest).mean())
 
+    def loss_of(self, name: str, place: int) -> float:
+        """Return what would be lost on average without one choice of several."""
+        others = self._column(name) != place
+        best, rest = self.functions.max(axis=1), self.functions[:, others].max(axis=1)
+        return float((best - rest).mean())
+
     def hull(self, name: str) -> tuple[float, float]:
         """Return the lowest and the highest position on a range, the peak's among them."""
         column = np.append(self.column(name), self.peak[0, list(self.space).index(name)])

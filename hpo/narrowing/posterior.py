@@ -23,7 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from hpo.narrowing.decision import AxisDecision, Rule, Side, compared
+from hpo.narrowing.decision import (
+    BELOW_NOISE,
+    MATTERS,
+    NOTHING_LEARNS,
+    AxisDecision,
+    Rule,
+    Side,
+    compared,
+)
 from hpo.narrowing.evidence import Evidence, cliffs, edge
 from hpo.narrowing.optimum import Optimum
 from hpo.narrowing.ruler import Numeric, cell, decades, grown, shrunk, text
@@ -38,7 +46,6 @@ _WORTH = 0.9  # a cut that leaves more than this is none
 _EDGE = 0.05  # part of an axis that is its edge
 _MOST = 2 / 3  # of the optima, which the axis leans on
 _OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the axis leans on
-_MATTERS = 0.1  # part of the scores' standard deviation that the better half must be worth
 _WORTHWHILE = 0.25  # part of the noise that another stage must be expected to gain
 _LEVEL = 0.05  # of the test whether all results are alike
 _SIDES: tuple[Side, Side] = ("lower", "upper")
@@ -159,6 +166,7 @@ class Reach:
     hull: tuple[float, float]  # the same as positions, whole cells
     inside: tuple[float, float]  # lowest and highest value that must remain
     edges: Mapping[Side, float]  # the probability that the optimum lies at each edge
+    losses: Mapping[Side, float]  # what the half at each side is worth, in sd of the scores
     lean: Side | None
     cliffs: Mapping[Side, float]  # where training first diverges beyond the hull
 
@@ -196,6 +204,7 @@ class Reach:
             "lower": float((column < 0.5).mean()),
             "upper": float((column > 0.5).mean()),
         }
+        losses = {side: optimum.loss(name, side) / optimum.scale for side in _SIDES}
         rims = cliffs(axis, name, trials, hull)
         leaning = [
             side
@@ -203,11 +212,12 @@ class Reach:
             if edges[side] > _MOST
             # On an axis that matters little, optima crowd at both of its edges, or at any.
             and half[_OPPOSITE[side]] <= _OTHER_HALF
-            and optimum.loss(name, side) >= _MATTERS * optimum.scale
+            and losses[side] >= MATTERS
             and side not in rims
         ]
         inside = min(low, *values), max(high, *values)
-        return cls((low, high), hull, inside, edges, leaning[0] if leaning else None, rims)
+        lean = leaning[0] if leaning else None
+        return cls((low, high), hull, inside, edges, losses, lean, rims)
 
     def box(self, axis: Numeric) -> tuple[float, float]:
         """Return what remains of the axis, in positions."""
@@ -239,6 +249,8 @@ def _numeric(
         "hull": list(reach.values),
         "kept": min(high, 1.0) - max(low, 0.0),
         "edges": dict(reach.edges),
+        "lean": reach.lean,
+        "worth": max(reach.losses.values()),
         "cliff": dict(reach.cliffs),  # a position, like `kept`
     }
     decision = compared(axis, new, _reason(axis, new, reach, stuck), numbers)
@@ -287,9 +299,17 @@ def _choice(axis: Choice, name: str, optimum: Optimum, wanted: Sequence[Scalar])
         "choices": [
             {"value": value, "share": share}
             for value, share in zip(axis.choices, shares, strict=True)
-        ]
+        ],
+        "worth": _most_lost(axis, name, optimum) / optimum.scale,
     }
     return compared(axis, replace(axis, choices=tuple(kept)), reason, numbers)
+
+
+def _most_lost(axis: Choice, name: str, optimum: Optimum) -> float:
+    """Return what would be lost without the best of several choices."""
+    if axis.count == 1:
+        return 0.0
+    return max(optimum.loss_of(name, place) for place in range(axis.count))
 
 
 def _alike(scores: Array, variances: Array | None) -> bool:
@@ -309,7 +329,7 @@ def _flat(evidence: Evidence, question: Question, rule: Rule, level: float) -> A
     hopeless = question.chance is not None and level <= evidence.sign * question.chance + 2 * (
         question.noise or 0.0
     )
-    reason = "nothing learns here" if hopeless else "differences are below the noise"
+    reason = NOTHING_LEARNS if hopeless else BELOW_NOISE
     decisions: dict[str, AxisDecision] = {}
     for name in question.names:
         axis = evidence.space[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -74,14 +74,25 @@ def stage_trials(connection: Connection, stage: Stage) -> list[Trial]:
     return found
 
 
-def stage_curves(connection: Connection, stage: Stage) -> list[CurveRow]:
-    """Return the reported steps of the newest attempt of each trial, by trial and step."""
-    rows = connection.execute(
+def stage_curves(
+    connection: Connection, stage: Stage, numbers: Collection[int] | None = None
+) -> list[CurveRow]:
+    """Return the reported steps of the newest attempt of each trial, by trial and step.
+
+    Args:
+        connection: The database.
+        stage: The stage.
+        numbers: Its trials; None for all.
+    """
+    query = (
         select(slots.c.slot, curves.c.attempt, curves.c.step, curves.c.seconds, curves.c.metrics)
         .join(slots, (curves.c.slot_id == slots.c.id) & (curves.c.attempt == slots.c.attempt))
         .where(slots.c.stage_id == stage.id)
         .order_by(slots.c.slot, curves.c.step)
     )
+    if numbers is not None:
+        query = query.where(slots.c.slot.in_(numbers))
+    rows = connection.execute(query)
     return [
         (r.slot, r.attempt, r.step, r.seconds, curve_metrics.from_json(r.metrics)) for r in rows
     ]

@@ -9,6 +9,7 @@ from commands import run
 from objectives.files import X, place
 
 from hpo.cli import screens
+from hpo.health import CHECKS
 
 WHOLE, REAL, TEXT, ANY = int, float, str, object
 EVIDENCE = ANY
@@ -111,6 +112,10 @@ FINAL = {
     "diverged": WHOLE,
 }
 METRICS = {...: {"mean": maybe(REAL), "values": [maybe(REAL)]}}
+CHECKED = {
+    "study": STUDY,
+    "findings": [{"check": TEXT, "status": TEXT, "message": TEXT, "remedy": maybe(TEXT)}],
+}
 REPORT_HEAD = ["study", "stage", "trial", "state", "value"]
 REPORT_TAIL = ["steps", "seconds", "attempt", "seed", "diverged"]
 
@@ -217,6 +222,18 @@ def test_nothing_to_do(home):
     assert len(said["stages"]) == 1
 
 
+def test_check(studied):
+    url, _, narrowed = studied
+    said = asked("check", 1, "--storage", url)
+    check(said, CHECKED)
+    assert said["study"] == narrowed["study"]
+    names = [finding["check"] for finding in said["findings"]]
+    assert names == [name for name in CHECKS if name in names]
+    assert {"open", "trials", "failed", "diverged", "duplicates"} <= set(names)
+    statuses = {finding["status"] for finding in said["findings"]}
+    assert statuses == {"pass", "warn"}
+
+
 def test_no_result_yet(home):
     place(home, fixed={"pause": 0.1}, search={"trials": 3})
     started = asked("start", "my.toml", "--timeout", 0.01)
@@ -232,6 +249,9 @@ def test_failures(home):
     started = asked("start", "my.toml", code=1)
     check(started, SUMMARY)
     assert started["stages"][0]["counts"] == {"complete": 0, "pruned": 0, "failed": 3, "open": 0}
+    said = asked("check", 1, code=1)
+    check(said, CHECKED)
+    assert [f["check"] for f in said["findings"] if f["status"] == "fail"] == ["trials", "failed"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,245 @@
+"""Checks of the ranges of the last search: too narrow, too wide, or of no matter."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpo import narrowing
+from hpo.health.case import Case
+from hpo.health.verdict import Status, Verdict
+from hpo.narrowing import Side
+from hpo.narrowing.decision import AxisDecision
+from hpo.narrowing.evidence import Spread, edge
+from hpo.narrowing.influence import influence
+from hpo.narrowing.ruler import Numeric, default_limits, grown, text
+from hpo.sampling.seeds import Purpose, generator
+from hpo.space import Axis, Choice, Scalar, Space
+from hpo.trial import Trial
+
+_NO_INFLUENCE = 0.01
+"""Share of the variance. In simulation, on benchmarks/landscapes.py with 100 trials, nearly all
+idle parameters are found by it and the two other conditions, and 1 % of those that matter."""
+
+_MANY_DIVERGED = 0.3
+"""A range of which that much is lost costs nothing: in simulation, a search that begins with 30 %
+diverged trials ends as well as one without."""
+
+_MOSTLY_DIVERGED = 0.5
+"""A setting of which half of the replicates diverge is not recommended either."""
+
+
+def flat(case: Case) -> Verdict | None:
+    """Whether the results differ by more than their noise, and from guessing."""
+    decision, values = case.decision, [t.value for t in case.evidence.usable if t.value is not None]
+    if decision is None or not case.evidence.winners:  # all diverged, which another check tells
+        return None
+    spread = f"{len(values)} results lie between {min(values):.3g} and {max(values):.3g}"
+    noise = "" if case.noise is None else f", the noise of one is ± {case.noise:.2g}"
+    match case.alike:
+        case narrowing.NOTHING_LEARNS:
+            remedy = case.narrow(" --range NAME=LOW:HIGH")
+            if decision.changed:
+                remedy = case.narrow()
+            message = f"nothing learns here: {spread}{noise}; that is the level of guessing"
+            return Verdict("flat", "fail", message, remedy)
+        case narrowing.BELOW_NOISE:
+            return Verdict(
+                "flat",
+                "warn",
+                f"{spread}{noise}: that is no more than their noise",
+                "No setting is better than another here. Search other parameters or wider ranges, "
+                "or measure with less noise: more validation examples, or seeds in [search]",
+            )
+    return Verdict("flat", "pass", f"{spread}{noise}")
+
+
+def edges(case: Case) -> Verdict | None:
+    """Whether the optimum leans on the edge of a range."""
+    if case.decision is None or case.alike:
+        return None
+    leans: list[_Lean] = []
+    asked = []
+    for name, axis in case.decision.axes.items():
+        if axis.new is not None and "lean" in axis.numbers:  # a range of which enough is known
+            asked.append(name)
+            if (side := axis.numbers["lean"]) is not None:
+                leans.append(_Lean(case, name, axis, side))
+    if not asked:
+        return None
+    troubles = [lean for lean in leans if not lean.natural]
+    if not troubles:
+        said = [f"the optimum of {', '.join(asked)} leans on no edge that can be moved"]
+        said += [f"{lean.name} is best at its natural end {lean.end}" for lean in leans]
+        return Verdict("edge", "pass", "; ".join(said))
+    message = "; ".join(lean.sentence for lean in troubles)
+    by_hand = "".join(f" --range {lean.by_hand}" for lean in troubles if lean.blocked)
+    return Verdict("edge", "warn", message, case.narrow(by_hand))
+
+
+@dataclass(frozen=True)
+class _Lean:
+    """A range whose optimum leans on one of its edges."""
+
+    case: Case
+    name: str
+    axis: AxisDecision
+    side: Side
+
+    @property
+    def old(self) -> Numeric:
+        assert not isinstance(self.axis.old, Choice)
+        return self.axis.old
+
+    @property
+    def end(self) -> str:
+        return edge(self.old, self.side)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether `narrow` cannot move this side, because a limit is reached."""
+        new = self.axis.new
+        assert new is not None
+        assert not isinstance(new, Choice)
+        return not (new.low < self.old.low or new.high > self.old.high)
+
+    @property
+    def further(self) -> Numeric:
+        """The range with this side moved outward, as if it had no limits yet."""
+        limits = default_limits(Space({self.name: self.old}))[self.name]
+        return grown(self.old, self.old, self.side, limits)
+
+    @property
+    def natural(self) -> bool:
+        """Whether there is nothing beyond the edge, as below a dropout of 0."""
+        return self.blocked and self.further == self.old
+
+    @property
+    def by_hand(self) -> str:
+        return f"{self.name}={self.further.low:g}:{self.further.high:g}"
+
+    @property
+    def sentence(self) -> str:
+        share = 100 * self.axis.numbers["edges"][self.side]
+        told = (
+            f"with a probability of {share:.0f} % the optimum of {self.name} lies at its "
+            f"{self.side} edge {self.end}"
+        )
+        if not self.blocked:
+            return told
+        given = self.case.study.definition.limits or {}
+        why = "ends there" if self.name in given else "may allow more than the default does"
+        return f"{told}, and `narrow` is at its limit: [limits] {self.name} {why}"
+
+
+def idle(case: Case) -> Verdict | None:
+    """Whether parameters have no influence that could be seen."""
+    if case.decision is None or case.alike or len(case.stage.space) < 2:
+        return None
+    seed = case.study.definition.search.seed
+    rng = generator(seed, Purpose.NARROWING, case.stage.number)
+    shares = influence(case.evidence, case.noise, rng)
+    told = {
+        name: share
+        for name, share in shares.items()
+        if "worth" in case.decision.axes[name].numbers and _several(case.stage.space[name])
+    }
+    if not told:
+        return None
+    said = "share of the differences: " + ", ".join(
+        f"{name} {f'{100 * share:.0f}' if share >= _NO_INFLUENCE else 'below 1'} %"
+        for name, share in told.items()
+    )
+    without = [
+        name
+        for name, share in told.items()
+        if share < _NO_INFLUENCE and _anywhere(case.decision.axes[name])
+    ]
+    best = case.summary.best()
+    if not without or best is None:
+        return Verdict("idle", "pass", said)
+    fixed = "".join(f" --set {_setting(n, best.params[n])}" for n in without if n in best.params)
+    return Verdict(
+        "idle",
+        "warn",
+        f"no influence of {' and '.join(without)} can be seen, so fix it in the next study; {said}",
+        f"hpo start DEFINITION{fixed}",
+    )
+
+
+def _anywhere(axis: AxisDecision) -> bool:
+    """Return whether the optimum may lie anywhere on an axis, at no cost."""
+    kept = axis.numbers.get("kept", 1.0) == 1.0
+    return axis.action == "keep" and kept and axis.numbers["worth"] < narrowing.MATTERS
+
+
+def _several(axis: Axis) -> bool:
+    return not isinstance(axis, Choice) or axis.count > 1
+
+
+def _setting(name: str, value: Scalar) -> str:
+    """Return the value of `--set`, which is TOML; what JSON writes of a scalar is, too."""
+    written = f"{value:.3g}" if isinstance(value, float) else json.dumps(value)
+    return shlex.quote(f"{name}={written}")
+
+
+def diverged(case: Case) -> Verdict | None:
+    """Whether training diverges in much of the ranges, and beyond which value."""
+    ended = [trial for trial in case.trials if trial.state.counted]
+    lost = [trial for trial in ended if trial.diverged]
+    if not ended:
+        return None
+    message = f"{len(lost)} of {len(ended)} trials diverged"
+    if not lost:
+        return Verdict("diverged", "pass", message)
+    rim = _rim(case, lost)
+    if rim is not None:
+        message += f", {rim.beyond} of them with {rim.name} {rim.side} {rim.at}"
+    if len(lost) <= _MANY_DIVERGED * len(ended):
+        return Verdict("diverged", "pass", message)
+    remedy = f"hpo plot {case.study.id}"  # whose slices show where they are
+    if rim is not None:
+        remedy = case.narrow(f" --range {rim.by_hand}")
+    elif len(lost) == len(ended):
+        remedy = case.narrow(" --range NAME=LOW:HIGH")
+    status: Status = "fail" if len(lost) >= _MOSTLY_DIVERGED * len(ended) else "warn"
+    return Verdict("diverged", status, message, remedy)
+
+
+@dataclass(frozen=True)
+class _Rim:
+    """The value of a range beyond which training diverges."""
+
+    name: str
+    axis: Numeric
+    side: str  # "above" or "below"
+    value: float
+    beyond: int  # diverged trials
+
+    @property
+    def at(self) -> str:
+        return text(self.axis, self.value)
+
+    @property
+    def by_hand(self) -> str:
+        low, high = self.axis.low, self.axis.high
+        low, high = (low, self.value) if self.side == "above" else (self.value, high)
+        return f"{self.name}={low:.3g}:{high:.3g}"
+
+
+def _rim(case: Case, lost: Sequence[Trial]) -> _Rim | None:
+    """Return the value of one range beyond which most of the diverged trials lie, if any is."""
+    rims = []
+    for name, axis in case.stage.space.axes.items():
+        if isinstance(axis, Choice) or not case.evidence.best(name):
+            continue
+        for side, position in Spread.of(case.evidence, name, axis).cliffs.items():
+            up = side == "upper"
+            value = axis.from_unit(min(max(position, 0.0), 1.0))
+            there = [t.params[name] for t in lost if name in t.params]
+            beyond = sum(each >= value if up else each <= value for each in there)
+            rims.append(_Rim(name, axis, "above" if up else "below", value, beyond))
+    widest = max(rims, key=lambda rim: rim.beyond, default=None)
+    return widest if widest is not None and 2 * widest.beyond > len(lost) else None

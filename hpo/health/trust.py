@@ -1,0 +1,90 @@
+"""Checks of how far a score can be trusted: the size of the validation set, and luck."""
+
+from __future__ import annotations
+
+from hpo.health.case import Case
+from hpo.health.verdict import Status, Verdict
+from hpo.objective import share_error
+from hpo.summary import SMALL_VALIDATION, standard_error
+
+_TINY_VALIDATION = 100
+"""That of chapter 6 of the book, and the noisiest that benchmarks/narrowing.py simulates: with
+less, nobody has measured how often a range loses the optimum."""
+
+
+def validation(case: Case) -> Verdict | None:
+    """Whether the validation set is large enough for the best score of all stages."""
+    study, best = case.study, case.summary.best()
+    data = study.description
+    if data is None:
+        # One example, because only whether the score is a share of examples is asked here.
+        if best is None or share_error(study.definition.metric, best.mean, 1) is None:
+            return None
+        return Verdict(
+            "validation",
+            "warn",
+            "nobody knows how many examples a score is a share of: there is no `describe`",
+            'Write a function that says it, and name it: describe = "module:function"',
+        )
+    size = data["validation"]
+    message = f"{size:,} examples"
+    # Of a confirmed setting the error of its seeds is stored; this one is that of the examples.
+    error = standard_error(study, best.mean) if best else None
+    if best is not None and error is not None:
+        message += f": {best.mean:.3g} is ± {error:.2g}"
+    message += "; all trials share them, and may all be off together"
+    if size >= SMALL_VALIDATION:
+        return Verdict("validation", "pass", message)
+    half = f"± {error / 2:.2g} takes" if error is not None else "Half the error takes"
+    remedy = f"{half} about {4 * size:,} examples; fresh seeds do not help, for they share these"
+    status: Status = "fail" if size < _TINY_VALIDATION else "warn"
+    return Verdict("validation", status, message, remedy)
+
+
+def noise(case: Case) -> Verdict | None:
+    """Whether the best setting of all stages can be told from the second."""
+    found = _confirmed(case)
+    if found is not None:
+        return found
+    ranking = case.summary.ranking
+    if len(ranking) < 2:
+        return None
+    first, second = (standing.mean for standing in ranking[:2])
+    message = f"the best two are expected to reach {first:.3g} and {second:.3g}"
+    if case.noise is not None:
+        one = f"one of {case.stage.seeds} seeds" if case.stage.seeds > 1 else "one result"
+        message += f", {one} is ± {case.noise:.2g}"
+    ties = len(case.summary.ties)
+    if not ties:
+        told = "no other may be as good as the best"
+        if case.noise is None:
+            told += ", as far as its neighbours tell: the noise of a result is not known"
+        return Verdict("noise", "pass", f"{message}; {told}")
+    rivals = "1 setting" if ties == 1 else f"{ties} settings"
+    return Verdict(
+        "noise",
+        "warn",
+        f"{message}; {rivals} of {len(ranking)} cannot be told apart from the best",
+        f"hpo confirm {case.study.id}",
+    )
+
+
+def _confirmed(case: Case) -> Verdict | None:
+    """Return what a stage of `confirm` after the last search says, None without one."""
+    later = [s for s in case.summary.stages if s.number > case.stage.number and not s.searches]
+    done = [stage for stage in later if not (stage.open or stage.deleted)]
+    if not done:
+        return None
+    found = case.summary.confirmed(done[-1])
+    scored = [(finalist, interval) for finalist, interval in found if interval is not None]
+    if not scored or scored[0][1].low is None or scored[0][1].high is None:
+        return None
+    best, interval = scored[0]
+    tied = sum(said.tied for _, said in scored[1:])
+    message = (
+        f"confirmed with {best.seeds} fresh seeds: {interval.mean:.3g}, "
+        f"with 95 % between {interval.low:.3g} and {interval.high:.3g}"
+    )
+    if tied:
+        message += f"; {tied} of {len(scored) - 1} others cannot be told apart from it"
+    return Verdict("noise", "pass", message)
