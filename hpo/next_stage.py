@@ -33,8 +33,8 @@ class Proposal:
         carried: Number of trials inside the next ranges, evidence for the next sampler.
         sampler: Sampler of the next stage.
         budget: Budget of the next stage.
-        sampler_given: Whether the caller asks for another sampler than this stage's, which is
-            reason enough for a stage on the same ranges.
+        sampler_given: Whether the caller asks for a sampler, which is reason enough for a stage
+            that is not worth it, and if it is another than this stage's, for one on the same ranges.
     """
 
     study: Study
@@ -140,13 +140,13 @@ def propose(
         t.state.counted and t.value is not None and decision.space.contains(t.params)
         for t in everything
     )
-    other = sampler is not None and sampler != stage.sampler
+    given = sampler is not None and (decision.changed or sampler != stage.sampler)
     chosen, budget = decision.sampler, stage.budget
-    if decision.changed or other:
+    if decision.changed or given:
         chosen, budget = _plan(stage, decision, sampler, trials)
     if not decision.changed:
         kind = "manual"
-    return Proposal(study, stage, decision, kind, carried, chosen, budget, other)
+    return Proposal(study, stage, decision, kind, carried, chosen, budget, given)
 
 
 def decided(

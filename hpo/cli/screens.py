@@ -70,7 +70,7 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
         err.print(f"No new stage: {told}", soft_wrap=True)
         suffix = hints.suffix(storage)
         looks = [f"hpo show {summary.study.id}{suffix}"]
-        if summary.settled is None and summary.best() is not None:
+        if "hpo " not in summary.stopped and summary.settled is None:
             looks.append(f"make sure of the best: hpo confirm {summary.study.id}{suffix}")
         err.print(f"Look at what there is: {' · '.join(looks)}", soft_wrap=True)
 
@@ -214,6 +214,13 @@ def best(summary: Summary) -> None:
     err.print(f"{metric} {_reached(summary, found)}.")
     if told := _ties(summary):
         err.print(told)
+    offset = standard_error(summary.study, found.mean)
+    if offset is not None and summary.study.description is not None:
+        examples = summary.study.description["validation"]
+        err.print(
+            f"All scores share {examples:,} validation examples, and may together be off by "
+            f"± {words.score(offset)}."
+        )
     top = summary.top(count=1)[0]
     if (top.stage, top.number) != (found.stage, found.trial) and top.value is not None:
         trial = f"trial {top.stage}/{top.number}"

@@ -271,7 +271,7 @@ def test_stages_of_which_one_fails_too_often(home):
     assert started.stderr.endswith(
         f"No new stage: stage 1 has 30 counted trials, {30 - lost} with a value; narrowing 1 "
         f"parameter needs 30. Run: hpo resume 1 --trials {30 + lost}\n"
-        "Look at what there is: hpo show 1 · make sure of the best: hpo confirm 1\n"
+        "Look at what there is: hpo show 1\n"
     )
 
 

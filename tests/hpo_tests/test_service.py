@@ -206,13 +206,25 @@ def test_replicates_and_budgets(home: Path):
     hpo.resume(1, trials=90, workers=2)
     with pytest.raises(UsageError, match=r"--trials 10 is not a multiple of seeds \(3\)"):
         hpo.narrow(1, trials=10)
-    summary = hpo.narrow(1, trials=9, workers=2)
+    summary = hpo.narrow(1, trials=9, sampler="random", workers=2)
     assert [(stage.budget, stage.seeds) for stage in summary.stages] == [(90, 3), (9, 3)]
     assert len(trials_of()) == 99
     sound()
 
 
 # Stages
+
+
+def test_stages_end_where_another_is_not_worth_it(home: Path):
+    definition = place(home, search={"trials": 60, "seeds": 2})
+    summary = hpo.start(definition, stages=3, workers=2)
+    assert (len(summary.stages), summary.ended) == (1, Ended.FINISHED)
+    assert "another stage can be expected to gain" in summary.stopped
+    assert hpo.narrow(1).stopped == summary.stopped
+    # Who wants it nevertheless says how.
+    again = hpo.narrow(1, sampler="tpe", trials=2, workers=1)
+    assert [(s.kind, s.sampler) for s in again.stages[1:]] == [("narrow", "tpe")]
+    sound()
 
 
 def test_start_with_several_stages(home: Path):
@@ -663,7 +675,7 @@ def test_start_takes_a_definition_a_name_or_a_file(home: Path):
     assert hpo.start("my.toml", trials=2, name="named").study.name == "named"
     quick = hpo.start("digits", quick=True, trials=2, settings={"epochs": 1})
     assert quick.study.name == "digits-quick"
-    assert len(hpo.curves("digits")) == 2
+    assert len(hpo.curves("digits-quick")) == 2
     assert [summary.study.id for summary in overview.list_studies()] == [1, 2, 3, 4]
     assert hpo.show(3).study == hpo.show("named").study
     with pytest.raises(NotFoundError, match=r"no study 9 in .*There are: 1 hill, 2 my, 3 named, 4"):
