@@ -32,6 +32,7 @@ from rich.table import Table
 
 from hpo.narrowing import decide
 from hpo.narrowing.recommendation import standings
+from hpo.narrowing.standing import settings_of
 from hpo.space import Float, Space
 from hpo.trial import Trial, TrialState, ranked
 
@@ -211,7 +212,8 @@ def advised(runs: int, evidence: str, d: int = 3, n: int = 99) -> list[Advice]:
         for seed in range(runs):
             land, space = landscape(name, d, 500 + seed), unit(d)
             trials = SAMPLERS[evidence](land, space, [], n, seed, NOISE)
-            first, *others = standings([space], trials, "maximize", NOISE)
+            settings = [s for s in settings_of(trials) if not s.diverged]
+            first, *others = standings([space], settings, "maximize", NOISE)
             rivals = [standing.trial for standing in others if standing.tied]
             maximum, *_ = ranked(trials, "maximize")
 

@@ -19,7 +19,7 @@ from hpo.summary import Summary
 from hpo.watcher import Watcher
 
 if TYPE_CHECKING:
-    from hpo.narrowing.recommendation import Standing
+    from hpo.narrowing.standing import Standing
 
 TOP = 5
 SEEDS = 5

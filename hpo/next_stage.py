@@ -33,8 +33,8 @@ class Proposal:
         carried: Number of trials inside the next ranges, evidence for the next sampler.
         sampler: Sampler of the next stage.
         budget: Budget of the next stage.
-        sampler_given: Whether the caller asks for a sampler, which is reason enough for a stage
-            that is not worth it, and if it is another than this stage's, for one on the same ranges.
+        sampler_given: Whether the caller asks for a sampler: reason enough for a stage that is not
+            worth it, and if it is another than this stage's, for one on the same ranges.
     """
 
     study: Study

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpo.finalist import Finalist
-from hpo.narrowing.recommendation import Standing, is_rival, settings_of, standings
+from hpo.narrowing.standing import FEWEST, Standing, by_means, is_rival, settings_of
 from hpo.noise import result_noise
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, key_of
@@ -52,9 +52,16 @@ class Ranking:
         return [*found, *(replace(s, tied=False) for s in rest)] if found else rest
 
     def _expected(self, trials: Sequence[Trial]) -> list[Standing]:
+        settings, direction = settings_of(trials), self.study.definition.direction
+        noise = result_noise(self.study, [setting.trials for setting in settings])
+        settings = [setting for setting in settings if not setting.diverged]
+        if len(settings) < FEWEST:
+            return by_means(settings, direction, noise)
+        # NumPy and SciPy take their time to start.
+        from hpo.narrowing.recommendation import standings
+
         spaces = [stage.space for stage, _ in reversed(self.searches)]
-        noise = result_noise(self.study, [setting.trials for setting in settings_of(trials)])
-        return standings(spaces, trials, self.study.definition.direction, noise)
+        return standings(spaces, settings, direction, noise)
 
     def _settle(self, settled: Stage, found: Sequence[Standing]) -> list[Standing]:
         """Return the ranking in which confirmed settings go by their fresh seeds alone.

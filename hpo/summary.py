@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.finalist import Finalist, compared, finalists
 from hpo.finding import Finding
+from hpo.narrowing.standing import FEWEST, Standing
 from hpo.objective import share_error
+from hpo.ranking import Ranking
 from hpo.study import Counts, Ended, Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, merged, ranked
 from hpo.use import Use
 
 if TYPE_CHECKING:
     from hpo.confirmation import Interval
-    from hpo.narrowing.recommendation import Standing
 
 TOP = 5
 
@@ -144,20 +145,22 @@ class Summary:
         """The distinct settings of all stages, the recommended one first, diverged ones left out.
 
         They rank by their posterior mean given all trials, not by their luckiest one, see
-        `hpo.narrowing.recommendation`. Settings of which less than half of the replicates have
-        completed come after all others.
+        `hpo.narrowing.recommendation`; fewer than ten by the means of their own results. Settings
+        of which less than half of the replicates have completed come after all others.
 
         A finished stage of `confirm` settles what came before it: its settings rank as `finalists`
         says, beside those of later stages, and before all others, however lucky those were. One
         that has lost half of its replicates by divergence is left out.
         """
-        # NumPy and SciPy take their time to start, and a list of studies does without.
-        from hpo.ranking import Ranking
-
         searches = [(stage, self.of(stage)) for stage in self.searches]
         settled = self.settled
         finalists = self.confirmed(settled) if settled is not None else ()
         return Ranking(self.study, searches, settled, finalists).standings()
+
+    @property
+    def weighed(self) -> bool:
+        """Whether the settings are enough to weigh each against its neighbours."""
+        return len(self.ranking) >= FEWEST
 
     @property
     def ties(self) -> list[Trial]:

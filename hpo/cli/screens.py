@@ -233,8 +233,13 @@ def best(summary: Summary) -> None:
 def _reached(summary: Summary, best: Best) -> str:
     """Return what the recommended setting is expected to reach, by what, and which it is."""
     stage = next(stage for stage in summary.stages if stage.number == best.stage)
-    by = "expected from all trials" if stage.searches else f"mean of {stage.seeds} fresh seeds"
-    trial = f"trial {best.stage}/{best.trial} scored {words.score(best.value)}"
+    by, trial = "expected from all trials", f"trial {best.stage}/{best.trial}"
+    if not stage.searches:
+        by = f"mean of {stage.seeds} fresh seeds"
+    elif not summary.weighed:
+        by = f"mean of {stage.seeds} seeds" if stage.seeds > 1 else "the best score"
+    if best.value != best.mean:
+        trial += f" scored {words.score(best.value)}"
     return f"{words.score(best.mean)}{_noise(best.se)}, {by} ({trial})"
 
 

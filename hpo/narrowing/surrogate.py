@@ -181,13 +181,14 @@ def _floor(rows: Array, scores: Array, categorical: Mask) -> float:
     What is common is asked at even points, each with the score of the nearest row: a Bayesian
     sampler's rows crowd around the best, and most of what it found elsewhere would be the abyss.
     """
-    from scipy.spatial import cKDTree
-
     rng = np.random.default_rng(0)
     even = rng.random((_EVEN, rows.shape[1]))
     for column in np.flatnonzero(categorical):
         even[:, column] = rng.choice(np.unique(rows[:, column]), size=_EVEN)
-    _, nearest = cKDTree(rows).query(even)
+    distances = np.zeros((len(even), len(rows)))
+    for points, column in zip(even.T, rows.T, strict=True):
+        distances += _gap(points, column, unordered=False)
+    nearest = distances.argmin(axis=1)
     middle, upper = np.quantile(scores[nearest], [0.5, 0.9])
     # Where most scores are alike, the two say nothing about how far down is far.
     return float(middle - 1.5 * (upper - middle) if upper > middle else scores.min())

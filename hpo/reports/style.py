@@ -154,7 +154,9 @@ def _about(summary: Summary) -> list[str]:
         stage = next(stage for stage in summary.stages if stage.number == best.stage)
         score += f"recommended trial {best.stage}/{best.trial}, {compact(best.mean)}"
         score += "" if best.se is None else f" ± {best.se:.2g}"
-        by = "expected from all trials" if stage.searches else f"mean of {stage.seeds} fresh seeds"
+        by = f"mean of {stage.seeds} fresh seeds"
+        if stage.searches:
+            by = "expected from all trials" if summary.weighed else "the best of its own"
         score += f" ({by})"
     stages = [_about_stage(summary, stage) for stage in summary.stages]
     if len(stages) > 8:

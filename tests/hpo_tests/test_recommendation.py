@@ -12,7 +12,8 @@ import pytest
 from made_trials import LR, UNIT, sampled, swept, trial
 
 from hpo.narrowing.noise import noise_sd
-from hpo.narrowing.recommendation import Standing, standings
+from hpo.narrowing.recommendation import standings
+from hpo.narrowing.standing import Setting, Standing, by_means, settings_of
 from hpo.objective import sampling_error
 from hpo.space import Choice, Float, Int, Space
 from hpo.trial import Trial, TrialState, ranked
@@ -38,10 +39,14 @@ class Advice:
         return self.first.mean
 
 
+def sound(trials: list[Trial]) -> list[Setting]:
+    return [setting for setting in settings_of(trials) if not setting.diverged]
+
+
 def advised(
     trials: list[Trial], noise: float | None = 0.04, space: Space = X, direction: str = "maximize"
 ) -> Advice:
-    found = standings([space], trials, direction, noise)
+    found = standings([space], sound(trials), direction, noise)
     sign = 1 if direction == "maximize" else -1
     assert [sign * s.mean for s in found] == sorted((sign * s.mean for s in found), reverse=True)
     return Advice(found[0], [s.trial for s in found if s.tied], ranked(trials, direction)[0])
@@ -152,7 +157,7 @@ def test_what_did_not_finish_is_nothing() -> None:
         trial(3, {"x": 0.5}, 0.9, diverged_at=1),
         trial(4, {"x": 0.5}, None, state=TrialState.RUNNING),
     ]
-    assert standings([X], trials, "maximize", 0.04) == []
+    assert sound(trials) == []
     assert advised([*trials, trial(5, {"x": 0.1}, 0.2)]).trial.number == 5
 
 
@@ -180,7 +185,7 @@ def test_stages_with_other_ranges_and_choices_are_compared_in_one_frame() -> Non
     trials = sampled(old, score, 40) + [
         replace(t, stage=2) for t in sampled(new, score, 40, seed=1)
     ]
-    found = standings([new, old], trials, "maximize", 0.1)[0]
+    found = standings([new, old], sound(trials), "maximize", 0.1)[0]
     assert found.trial.params["kind"] == "b"
     assert found.trial.params["lr"] == pytest.approx(3e-3, rel=0.6)
 
@@ -196,6 +201,29 @@ def test_unknown_noise_is_estimated() -> None:
     assert median(0.9 - bowl(f.trial.params) for f in found) < median(
         0.9 - bowl(f.maximum.params) for f in found
     )
+
+
+# A few settings ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_few_settings_go_by_their_means(direction: str) -> None:
+    sign = 1 if direction == "maximize" else -1
+    values = {0.1: [0.9, 0.1, 0.2], 0.2: [0.6, 0.5, 0.4], 0.3: [0.45]}
+    trials = [
+        trial(i, {"x": x}, sign * v)
+        for i, (x, v) in enumerate((x, v) for x, every in values.items() for v in every)
+    ]
+    found = by_means(sound(trials), direction, 0.06)
+    assert [(s.trial.number, s.tied) for s in found] == [(3, False), (6, True), (0, False)]
+    assert [s.mean for s in found] == [pytest.approx(sign * m) for m in (0.5, 0.45, 0.4)]
+    assert [s.sd for s in found] == [pytest.approx(0.06 / math.sqrt(r)) for r in (3, 1, 3)]
+    unknown = by_means(sound(trials), direction, None)
+    assert [(s.trial.number, s.sd, s.tied) for s in unknown] == [
+        (3, None, False),
+        (6, None, False),
+        (0, None, False),
+    ]
 
 
 # Noise -------------------------------------------------------------------------------------------

@@ -66,14 +66,14 @@ def told(capsys, found, stage=None):
 
 def test_of_replicates_the_mean_is_shown_and_said(capsys):
     found = summary(replicates((0.9, 0.1, 0.2), (0.6, 0.5, 0.4)), seeds=3)
-    assert re.search(
-        r"Recommended: x 0\.1 – 0\.4\d\d ± 0\.\d\d\d, expected from all trials "
+    assert re.match(
+        r"Recommended: x 0\.1 – 0\.500 ± 0\.\d\d\d, mean of 3 seeds "
         r"\(trial 1/3 scored 0\.600\)\.\n1 setting cannot be told apart from it\.\n",
         told(capsys, found),
     )
     screens.best(found)
     said = capsys.readouterr().err
-    assert said.startswith("score 0.4")
+    assert said.startswith("score 0.500 ± 0.")
     assert said.endswith("Best score of a single trial: 0.900 (trial 1/0).\n")
     tables.study_list([found])
     assert re.search(r"my +1 +6 +0\.500 ", capsys.readouterr().out)
