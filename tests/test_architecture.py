@@ -335,7 +335,9 @@ def test_folders_that_would_hide_a_library_or_a_package() -> None:
 HEAVY = ("numpy", "optuna", "sqlalchemy", "alembic", "pandas", "matplotlib", "scipy", "sklearn")
 
 
-@pytest.mark.parametrize("module", ["hpo", "hpo.worker", "hpo.cli.group"])
+@pytest.mark.parametrize(
+    "module", ["hpo", "hpo.worker", "hpo.cli.group", "hpo.cli.progress", "hpo.starting"]
+)
 def test_a_quick_start_imports_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, {module}; "
