@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from hpo import next_stage
-from hpo.definition import MOST_TRIALS
 from hpo.errors import StateError, UsageError
 from hpo.launch import check_data, limited, open_study, runnable
 from hpo.narrowing import Rule, RuleName
@@ -13,6 +12,7 @@ from hpo.next_stage import Proposal
 from hpo.overview import summarize
 from hpo.pool import Pool, worker_count
 from hpo.running import conclude, reconciled, run_stage
+from hpo.search import MOST_TRIALS
 from hpo.store import studies
 from hpo.store.engine import Connection, writing
 from hpo.study import Ended, Stage, Study

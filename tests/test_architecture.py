@@ -23,6 +23,7 @@ VOCABULARY = (
     "tracebacks",
     "space",
     "space_parsing",
+    "search",
     "definition",
     "objective",
     "trial",
@@ -36,11 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "core": {"own", "numpy"},
     # the vocabulary: of the service it knows only itself
     **{f"hpo.{name}": {f"hpo.{word}" for word in VOCABULARY} for name in VOCABULARY},
-    "hpo.definition": {
-        *(f"hpo.{name}" for name in VOCABULARY),
-        "hpo.definition_errors",
-        "pydantic",
-    },
+    "hpo.definition": {*(f"hpo.{name}" for name in VOCABULARY), "hpo.definition_models"},
+    "hpo.definition_models": {"hpo.definition_errors", "hpo.errors", "hpo.search", "pydantic"},
     "hpo.definition_errors": set(),
     "hpo.worker": {
         "hpo.objective",
@@ -228,7 +226,7 @@ DOORS = {
     "pandas": ["hpo.reports.frames", "studies.ch06.*"],
     "platformdirs": ["studies.*"],
     "psutil": ["hpo.pool"],
-    "pydantic": ["hpo.definition"],
+    "pydantic": ["hpo.definition_models"],
     "rich": ["hpo.cli.*"],
     "scipy": ["hpo.confirmation", "hpo.narrowing.*", "hpo.sampling.*"],
     "sqlalchemy": ["hpo.store.*", "alembic.*"],
