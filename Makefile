@@ -32,6 +32,7 @@ book: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/confirm.py
+	$(BIN)/python benchmarks/startup.py
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check
