@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -146,6 +147,7 @@ def imports_of(module: str, source: str, *, package: bool) -> Iterator[Import]:
     yield from walk(ast.parse(source), False, False)
 
 
+@cache
 def all_imports(root: Path) -> list[Import]:
     found: list[Import] = []
     for top in ("core", "hpo", "studies", "alembic"):
