@@ -18,10 +18,11 @@ start: install
 install: $(VENV)/installed
 
 # Two processes, which take whole files in their order: the long ones must not come last.
-# They start `hpo` a thousand times; where Python may not write bytecode, each would compile it.
+# They start `hpo` a thousand times, and pytest rewrites each test: where Python may not write
+# bytecode, all of it would be compiled again and again.
 test: $(VENV)/installed-for-tests lint
 	@$(BIN)/python -m compileall -q alembic core hpo studies tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest --soak tests/fault_tests
@@ -32,6 +33,7 @@ book: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/confirm.py
+	$(BIN)/python benchmarks/startup.py
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from hpo.reports.figures import plot
     from hpo.reports.frames import curves, report
     from hpo.rerun import replay
-    from hpo.service import decide, narrow, resume, start
+    from hpo.service import decide, narrow, resume
+    from hpo.starting import start
     from hpo.store.optuna_storage import Storage
 
 __version__ = "0.3.0"
@@ -42,7 +43,7 @@ _HOME = {
     "report": "hpo.reports.frames",
     "resume": "hpo.service",
     "show": "hpo.overview",
-    "start": "hpo.service",
+    "start": "hpo.starting",
 }
 
 __all__ = [

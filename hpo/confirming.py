@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpo.errors import StateError, UsageError
-from hpo.launch import check_data, limited, runnable, worker_count
+from hpo.launch import check_data, limited, runnable
 from hpo.overview import summarize
-from hpo.pool import Pool
+from hpo.pool import Pool, worker_count
 from hpo.running import reconciled, run_stage
 from hpo.sampling import GIVEN
 from hpo.space import union

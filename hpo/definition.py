@@ -8,85 +8,19 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, ValidationError
-
-from hpo.definition_errors import sentence
 from hpo.errors import DefinitionError
+from hpo.search import Direction, Search
 from hpo.space import Choice, Int, Space, is_number
 from hpo.space_parsing import check_number, parse_space
 
-Direction = Literal["maximize", "minimize"]
-SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
-
-_IMPORTABLE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
-_Importable = Annotated[str, StringConstraints(pattern=_IMPORTABLE)]
 _NAME = re.compile(r"^[^\s/\x00-\x1f][^\x00-\x1f]{0,255}$")
-
-MOST_TRIALS = 1_000_000
-"""Of a stage; a slip of the keyboard must not fill a disk."""
-
-
-class Search(BaseModel):
-    """The `[search]` table: how the space is searched.
-
-    Args:
-        sampler: How settings are drawn in stage 1; None for what suits the number of parameters,
-            see `Definition.sampler`.
-        trials: Trials per stage, replicates included.
-        seed: Seed of everything random in the study.
-        seeds: Replicates of each setting, each with a seed that all settings share.
-        timeout: Seconds after which a run stops; its stage stays open.
-        trial_timeout: Seconds after which a trial is stopped and counts as failed.
-        trial_memory: Bytes of memory at which a trial is stopped and counts as failed; a file may
-            write "2GB".
-        max_attempts: How often a trial is begun whose worker keeps dying.
-        durability: Whether a result that was stored survives, beside the death of any process,
-            a power cut: "normal" or "full".
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    sampler: SamplerName | None = None
-    trials: int = Field(default=100, ge=1, le=MOST_TRIALS)
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)  # what a database holds
-    seeds: int = Field(default=1, ge=1)
-    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    trial_timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    trial_memory: ByteSize | None = Field(default=None, gt=0)
-    max_attempts: int = Field(default=3, ge=1)
-    durability: Literal["normal", "full"] = "normal"
-
-
-_DEFAULT_SEARCH = Search()
-
-
-class _File(BaseModel):
-    """The tables and keys of a definition file; the space is read by `parse_space`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: str | None = None
-    objective: _Importable
-    describe: _Importable | None = None
-    test: _Importable | None = None
-    figure: _Importable | None = None
-    finding: _Importable | None = None
-    metric: str = Field(default="score", min_length=1)
-    direction: Direction
-    space: dict[str, Any]
-    limits: dict[str, dict[str, Any]] = {}
-    fixed: dict[str, Any] = {}
-    search: Search = Search()
-    quick: dict[Literal["fixed", "search"], dict[str, Any]] = {}
 
 
 _RANDOM_UP_TO = 4  # parameters
-
-_KEYS = {"": _File.model_fields, "search": Search.model_fields}
 
 
 @dataclass(frozen=True)
@@ -121,7 +55,7 @@ class Definition:
     finding: str | None = None
     limits: Mapping[str, tuple[float, float]] | None = None
     fixed: Mapping[str, Any] | None = None
-    search: Search = _DEFAULT_SEARCH
+    search: Search = field(default_factory=Search)
     quick: Mapping[str, Any] | None = None
     folder: str | None = None
 
@@ -148,7 +82,7 @@ class Definition:
             "space": self.space.to_json(),
             "limits": {k: {"low": v[0], "high": v[1]} for k, v in (self.limits or {}).items()},
             "fixed": dict(self.fixed or {}),
-            "search": self.search.model_dump(),
+            "search": asdict(self.search),
         }
         return {key: value for key, value in json_.items() if value not in (None, {})}
 
@@ -186,17 +120,12 @@ class Definition:
         return self._searching(changes, as_options=True)
 
     def _searching(self, changes: Mapping[str, Any], *, as_options: bool) -> Definition:
-        try:
-            search = Search.model_validate({**self.search.model_dump(), **changes})
-        except ValidationError as error:
-            found = error.errors()[0]
-            if as_options:
-                option = f"--{found['loc'][0]}".replace("_", "-")
-                told = sentence({**found, "loc": (option,)}, {"": _KEYS["search"]})
-            else:
-                told = sentence(found, _KEYS, ("search",))
-            raise DefinitionError(told) from None
-        return _checked(replace(self, search=search))
+        if not changes:
+            return self
+        from hpo.definition_models import checked_search
+
+        search = checked_search({**asdict(self.search), **changes}, as_options=as_options)
+        return _checked(replace(self, search=Search(**search)))
 
     def setting(self, key: str, value: Any) -> Definition:
         """Return the definition with one setting fixed.
@@ -259,10 +188,10 @@ def parse_definition(raw: Mapping[str, Any], *, default_name: str = "") -> Defin
     Raises:
         DefinitionError: Names the key, what was given and what is allowed.
     """
-    try:
-        file = _File.model_validate(dict(raw))
-    except ValidationError as error:
-        raise DefinitionError(sentence(error.errors()[0], _KEYS)) from None
+    from hpo.definition_models import checked_file, checked_search
+
+    file = checked_file(raw)
+    search = checked_search({**asdict(Search()), **file.search}, as_options=False)
     definition = Definition(
         name=check_name(file.name if file.name is not None else default_name),
         objective=file.objective,
@@ -275,12 +204,35 @@ def parse_definition(raw: Mapping[str, Any], *, default_name: str = "") -> Defin
         space=parse_space(file.space),
         limits=_parse_limits(file.limits, file.space),
         fixed=_parse_fixed(file.fixed, file.space),
-        search=file.search,
+        search=Search(**search),
         quick={table: changes for table, changes in file.quick.items()},
     )
     if definition.quick:
         definition.quickened()  # raises now rather than at the first --quick
     return _checked(definition)
+
+
+def stored_definition(raw: Mapping[str, Any]) -> Definition:
+    """Return the definition that `Definition.to_json` wrote.
+
+    Raises:
+        DefinitionError: It has a key that this hpo does not know.
+    """
+    if not (_known(raw, Definition) and _known(raw["search"], Search)):
+        return parse_definition(raw)  # a newer hpo has written it: says which key
+    limits = {name: (each["low"], each["high"]) for name, each in raw.get("limits", {}).items()}
+    tables = {
+        "space": parse_space(raw["space"]),
+        "limits": limits,
+        "fixed": raw.get("fixed", {}),
+        "search": Search(**raw["search"]),
+        "quick": {},
+    }
+    return Definition(**{**raw, **tables})
+
+
+def _known(raw: Mapping[str, Any], kind: type[Definition | Search]) -> bool:
+    return raw.keys() <= {each.name for each in fields(kind)}
 
 
 def define(

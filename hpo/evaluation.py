@@ -12,7 +12,7 @@ from typing import Any
 
 from hpo import launch, sampling
 from hpo.errors import ObjectiveError, StateError
-from hpo.pool import Message, Pool, Worker
+from hpo.pool import Message, Pool, Worker, worker_count
 from hpo.store import test_uses
 from hpo.store.engine import Connection, Engine, reading, writing
 from hpo.store.studies import find_stage, study_stages
@@ -82,7 +82,7 @@ def final(
         with reading(engine) as connection:  # refuses before a worker is started
             if _unfinished(connection, found, again) is None:
                 _recommended(connection, found)
-        workers = launch.worker_count(None, SEEDS)
+        workers = worker_count(None, SEEDS)
         with Pool(found.definition, workers, tests=True) as pool:
             launch.check_data(pool, found, watcher)
             use = _recorded(engine, found, again)

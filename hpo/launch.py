@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.definition import Definition
-from hpo.errors import ObjectiveError, StateError, UsageError
+from hpo.errors import ObjectiveError, StateError
 from hpo.objective import Description
 from hpo.pool import Pool
 from hpo.store import migrations, studies
@@ -106,16 +106,6 @@ def check_data(pool: Pool, study: Study, watcher: Watcher) -> None:
             f"the data changed since study {study.id} was started: it was {then}, it is {now}. "
             "Results would not compare. Start a new study: hpo start DEFINITION"
         )
-
-
-def worker_count(workers: int | None, budget: int) -> int:
-    """Return how many workers to start: the wanted, else the cores; not more than trials."""
-    if workers is None:
-        linux = hasattr(os, "sched_getaffinity")
-        workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
-    if workers < 1:
-        raise UsageError(f"--workers {workers}: at least one is needed")
-    return min(workers, budget)
 
 
 def environment() -> dict[str, Any]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo import narrowing, sampling
-from hpo.definition import MOST_TRIALS
 from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
 from hpo.noise import result_noise
 from hpo.objective import chance_level
+from hpo.search import MOST_TRIALS
 from hpo.space import Choice
 from hpo.store import studies
 from hpo.store.engine import Engine, reading, writing

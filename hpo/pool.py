@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from hpo.definition import Definition
-from hpo.errors import ObjectiveError
+from hpo.errors import ObjectiveError, UsageError
 from hpo.objective import Description
 
 Message = dict[str, Any]
@@ -291,3 +291,13 @@ class Pool:
         if ready and silent:
             # A closed output stays "ready" for ever; its worker's connection tells the rest.
             time.sleep(max(0.0, min(0.02, deadline - time.monotonic())))
+
+
+def worker_count(workers: int | None, budget: int) -> int:
+    """Return how many workers to start: the wanted, else the cores; not more than trials."""
+    if workers is None:
+        linux = hasattr(os, "sched_getaffinity")
+        workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: at least one is needed")
+    return min(workers, budget)

@@ -1,187 +1,23 @@
-"""What the command line and Python callers do: start, narrow, resume, look. Nothing is printed."""
+"""What the command line and Python callers do with a study: narrow, resume. Nothing is printed."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from hpo import catalog, narrowing, next_stage, sampling
-from hpo.definition import MOST_TRIALS, Definition, check_name, load_definition
+from hpo import next_stage
 from hpo.errors import StateError, UsageError
-from hpo.launch import (
-    check_data,
-    describe,
-    environment,
-    limited,
-    open_study,
-    runnable,
-    storage_url,
-    worker_count,
-)
+from hpo.launch import check_data, limited, open_study, runnable
 from hpo.narrowing import Rule, RuleName
 from hpo.next_stage import Proposal
 from hpo.overview import summarize
-from hpo.pool import Pool
+from hpo.pool import Pool, worker_count
 from hpo.running import conclude, reconciled, run_stage
-from hpo.store import migrations, studies
-from hpo.store.engine import Connection, opened, writing
+from hpo.search import MOST_TRIALS
+from hpo.store import studies
+from hpo.store.engine import Connection, writing
 from hpo.study import Ended, Stage, Study
 from hpo.summary import Summary
 from hpo.watcher import Watcher
-
-
-def configure(
-    definition: Definition | str | os.PathLike[str] | None,
-    *,
-    quick: bool = False,
-    settings: Mapping[str, Any] | None = None,
-    **search: Any,
-) -> Definition:
-    """Return a definition with what the caller overrides.
-
-    Args:
-        definition: A definition, the name of a built-in one, or a file; None for "digits".
-        quick: Whether its `[quick]` table applies.
-        settings: Values for `[fixed]`; a parameter of the space is fixed by it.
-        **search: Values for `[search]`; None leaves one as it is.
-
-    Raises:
-        DefinitionError: The definition or an override cannot be used.
-        NotFoundError: There is no such definition.
-    """
-    if isinstance(definition, os.PathLike):
-        definition = load_definition(Path(definition))
-    elif not isinstance(definition, Definition):
-        definition = catalog.find_definition(definition)
-    if quick:
-        definition = definition.quickened()
-    for key, value in (settings or {}).items():
-        definition = definition.setting(key, value)
-    return definition.searching(**{k: v for k, v in search.items() if v is not None})
-
-
-def start(
-    definition: Definition | str | os.PathLike[str] | None = None,
-    *,
-    storage: str | None = None,
-    name: str | None = None,
-    sampler: str | None = None,
-    trials: int | None = None,
-    seed: int | None = None,
-    timeout: float | None = None,
-    trial_timeout: float | None = None,
-    trial_memory: int | str | None = None,
-    stages: int = 1,
-    workers: int | None = None,
-    quick: bool = False,
-    settings: Mapping[str, Any] | None = None,
-    watcher: Watcher | None = None,
-) -> Summary:
-    """Create a study and run its first stage, or several.
-
-    Args:
-        definition: A definition, the name of a built-in one, or a file; None for "digits".
-        storage: URL of the database; it is created if it is not there.
-        name: Name of the study; default the definition's, with -2, -3, … if it is taken.
-        sampler: How stage 1 is sampled; default what the definition says, see
-            `Definition.sampler`.
-        trials: Trials per stage.
-        seed: Seed of everything random.
-        timeout: Seconds after which a stage is left open; not a part of the study.
-        trial_timeout: Seconds after which a trial is stopped and counts as failed.
-        trial_memory: Bytes, or a size such as "2GB", at which a trial is stopped, likewise.
-        stages: Number of stages; each after the first is narrowed from the one before.
-        workers: Number of worker processes; default the usable cores.
-        quick: Whether the definition's `[quick]` table applies.
-        settings: Values for `[fixed]`.
-        watcher: Is told what happens.
-
-    Returns:
-        The study as it stands.
-
-    Raises:
-        HpoError: See `hpo.errors`; nothing is created unless the first trial can run.
-    """
-    configured = configure(
-        definition,
-        quick=quick,
-        settings=settings,
-        sampler=sampler,
-        trials=trials,
-        seed=seed,
-        trial_timeout=trial_timeout,
-        trial_memory=trial_memory,
-    )
-    if timeout is not None:
-        configured.searching(timeout=timeout)  # raises before anything is created
-    if stages < 1:
-        raise UsageError(f"--stages {stages}: at least one stage is needed")
-    search = configured.search
-    used = sampling.check(configured.sampler, configured.space, search.trials // search.seeds)
-    needed = narrowing.needed(configured.space)
-    if stages > 1 and used < needed:
-        raise UsageError(
-            f"--stages {stages}: narrowing this space needs {needed * search.seeds} trials, a "
-            f"stage would have {used * search.seeds}. Give it more: "
-            f"--trials {needed * search.seeds}"
-        )
-    url, watcher = storage_url(storage), watcher or Watcher()
-    if name is not None:
-        check_name(name)
-    if used * search.seeds < search.trials:
-        watcher.warned(
-            f"The grid has {used * search.seeds} trials; {search.trials} were asked for."
-        )
-    with (
-        Pool(configured, worker_count(workers, used * search.seeds)) as pool,
-        # The workers are importing the objective while the database is opened.
-        opened(url, "create", search.durability) as engine,
-    ):
-        description = describe(pool, configured, watcher)
-        if configured.finding or configured.figure:
-            from hpo.reports import hooks  # and with it numpy
-
-            hooks.check(configured)
-        migrations.prepare(engine)
-        with writing(engine) as connection:
-            free = studies.free_name(connection, name or configured.name)
-            if name is not None and free != name:
-                raise StateError(
-                    f"there is a study called {name!r} already. Go on with it: "
-                    f"hpo resume {studies.find_study(connection, name).id}   "
-                    "or choose another --name"
-                )
-            if free != (name or configured.name):
-                watcher.warned(f"There is a study {configured.name} already: this one is {free}.")
-            study = studies.create_study(connection, configured, free, description, environment())
-            stage = studies.create_stage(
-                connection,
-                study,
-                parent=None,
-                kind="start",
-                space=configured.space,
-                evidence=None,
-                sampler=configured.sampler,
-                budget=used * search.seeds,
-                seeds=search.seeds,
-            )
-        this_run, deadline = limited(study, timeout=timeout)
-        ended = run_stage(engine, this_run, stage, pool, watcher, deadline)
-        stopped = None
-        while ended is Ended.FINISHED and stage.number < stages and stopped is None:
-            try:
-                found = next_stage.propose(engine, study, stage.number)
-            except StateError as error:  # too many failed; what there is must still be shown
-                stopped = str(error)
-                break
-            stopped = found.nothing_to_do
-            if stopped is None:
-                stage = next_stage.create(engine, found)
-                ended = run_stage(engine, this_run, stage, pool, watcher, deadline)
-        conclude(engine, study, storage, watcher)
-        return summarize(engine, study, ended, stopped)
 
 
 def decide(

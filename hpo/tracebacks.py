@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import sysconfig
 import traceback
 from pathlib import Path
 
@@ -16,7 +16,7 @@ _FRAME = re.compile(r'( {2}\| )? {2}File "')
 
 
 _OURS = Path(__file__).parent
-_PYTHONS = sysconfig.get_path("stdlib")
+_PYTHONS = Path(os.__file__).parent
 
 
 def said(error: str) -> str:

@@ -1,10 +1,14 @@
 """Databases with studies in them, made without a worker; and what other processes do to them."""
 
+import atexit
 import json
 import os
+import shutil
 import sqlite3
 import sys
+import tempfile
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +37,22 @@ def url_of(path: Path) -> str:
 
 
 def new(path: Path) -> Engine:
+    """Open a database; one that is not there is the copy of an empty one, which is made once."""
+    if not path.exists():
+        shutil.copy(_empty(), path)
+    return made(path)
+
+
+@cache
+def _empty() -> Path:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    path = Path(folder, "hpo.db")
+    made(path).dispose()
+    return path
+
+
+def made(path: Path) -> Engine:
     """Open a database, and make it if it is not there."""
     engine = open_engine(url_of(path), "create")
     migrations.prepare(engine)

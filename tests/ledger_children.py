@@ -223,7 +223,7 @@ def _begun_use(path: Path, name: str | int = 1) -> tuple[Engine, Study]:
 
 
 def make(path: Path) -> Callable[[], object]:
-    return lambda: databases.new(path)
+    return lambda: databases.made(path)
 
 
 def upgrade(path: Path) -> Callable[[], object]:

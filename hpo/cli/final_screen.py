@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from hpo.cli import hints, words
 from hpo.cli.console import err, out, padded
-from hpo.evaluation import Final
 from hpo.study import Study
 from hpo.summary import Summary, standard_error
 from hpo.use import Score, Use
+
+if TYPE_CHECKING:
+    from hpo.evaluation import Final
 
 
 def header(study: Study, use: Use, workers: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hpo.sampling import SAMPLERS
+from hpo.search import MOST_TRIALS
 
 _WORDS = ("true", "false", "nan", "inf")
 """Bare words that mean something in TOML; "True" is more likely a slip than a string."""
@@ -37,8 +38,6 @@ def _remembered(ctx: click.Context, parameter: click.Parameter, url: str | None)
 
 
 def _budget(ctx: click.Context, parameter: click.Parameter, given: int | None) -> int | None:
-    from hpo.definition import MOST_TRIALS
-
     if given is not None and given > MOST_TRIALS:
         raise click.BadParameter(f"a stage has at most {MOST_TRIALS:,} trials, not {given:,}.")
     return given

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from hpo.cli import final_screen, hints, screens, words
+from hpo.cli import final_screen, hints, words
 from hpo.cli.console import err
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState, ranked
@@ -51,6 +51,8 @@ class Terminal(Watcher):
         self, study: Study, stage: Stage, trials: Sequence[Trial], workers: int
     ) -> None:
         """Print the header and show the bar."""
+        from hpo.cli import screens  # and with it the database, for which no worker has to wait
+
         self._study, self._stage = study, stage
         self._best: Trial | None = None
         self._seen: Counter[str] = Counter()

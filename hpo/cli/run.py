@@ -47,13 +47,13 @@ def start(
 
     DEFINITION is a built-in one (see: hpo studies) or a TOML file; without it, digits.
     """
-    from hpo import service
+    from hpo import starting
     from hpo.cli.progress import Terminal
 
     if epochs is not None:
         settings = {**settings, "epochs": epochs}
     with Terminal(storage) as watcher:
-        summary = service.start(
+        summary = starting.start(
             definition, settings=settings, storage=storage, watcher=watcher, **rest
         )
     _finish(summary, storage, as_json)

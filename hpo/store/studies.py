@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from hpo.definition import Definition, parse_definition
+from hpo.definition import Definition, stored_definition
 from hpo.errors import NotFoundError, StateError
 from hpo.objective import Description
 from hpo.space import Space
@@ -248,7 +248,7 @@ def _add_slots(connection: Connection, stage_id: int, numbers: range) -> None:
 
 
 def _study(row: Row[Any]) -> Study:
-    definition = replace(parse_definition(row.definition), folder=row.environment["folder"])
+    definition = replace(stored_definition(row.definition), folder=row.environment["folder"])
     return Study(
         id=row.id,
         uuid=row.uuid,

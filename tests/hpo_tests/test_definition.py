@@ -14,13 +14,14 @@ from objectives.files import X
 import hpo
 from hpo.definition import (
     Definition,
-    Search,
     check_name,
     define,
     load_definition,
     parse_definition,
+    stored_definition,
 )
 from hpo.errors import DefinitionError
+from hpo.search import Search
 from hpo.space import Choice, Float, Int, Space
 
 GOOD = """
@@ -497,13 +498,22 @@ def test_the_least_that_a_file_says(home: Path):
     assert small.describe is small.test is small.figure is small.finding is None
 
 
-def test_a_definition_survives_the_database(full: Definition, home: Path):
+@pytest.mark.parametrize("read", [stored_definition, parse_definition])
+def test_a_definition_survives_the_database(read, full: Definition, home: Path):
     for definition in (full, full.quickened(), replace(full, fixed=None, limits=None)):
-        again = parse_definition(json.loads(json.dumps(definition.to_json(), allow_nan=False)))
+        again = read(json.loads(json.dumps(definition.to_json(), allow_nan=False)))
         assert again.hash == definition.hash
         assert again.to_json() == definition.to_json()
     # What is not stored: the folder, which the study's environment has, and [quick].
-    assert parse_definition(full.to_json()) == replace(full, folder=None, quick={})
+    assert read(full.to_json()) == replace(full, folder=None, quick={})
+
+
+def test_what_a_newer_hpo_has_stored_is_told(full: Definition):
+    stored = full.to_json()
+    with pytest.raises(DefinitionError, match=r"^\[search\] pruner: unknown key; allowed are"):
+        stored_definition({**stored, "search": {**stored["search"], "pruner": "median"}})
+    with pytest.raises(DefinitionError, match=r"^tags: unknown key; allowed are"):
+        stored_definition({**stored, "tags": ["a"]})
 
 
 def test_the_hash_is_the_same_for_the_same_meaning(full: Definition, home: Path):
@@ -597,7 +607,7 @@ def test_the_last_parameter_cannot_be_fixed(full: Definition):
 
 def test_quick(full: Definition):
     quick = full.quickened()
-    assert quick.search == full.search.model_copy(update={"trials": 6})
+    assert quick.search == replace(full.search, trials=6)
     assert quick.fixed == {**(full.fixed or {}), "epochs": 5}
     assert quick.space == full.space
     assert quick.name == f"{full.name}-quick"
@@ -606,8 +616,8 @@ def test_quick(full: Definition):
 
 
 def test_searching(full: Definition):
-    assert full.searching(trials=3, sampler="qmc").search == full.search.model_copy(
-        update={"trials": 3, "sampler": "qmc"}
+    assert full.searching(trials=3, sampler="qmc").search == replace(
+        full.search, trials=3, sampler="qmc"
     )
     with pytest.raises(
         DefinitionError, match=r"\[search\] trials \(4\) is not a multiple of seeds"

@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
 import hpo
-from hpo import service
+from hpo import starting
 from hpo.errors import NotFoundError, UsageError
 from hpo.reports import figures, style
 from hpo.reports.importance import importances, position, widest
@@ -92,14 +92,14 @@ def folder(tmp_path_factory):
     (folder / "figure_objective.py").write_text(OBJECTIVE)
     (folder / "book.toml").write_text(BOOK)
     storage = f"sqlite:///{folder / 'hpo.db'}"
-    service.start(folder / "book.toml", storage=storage, workers=2, stages=3)
+    starting.start(folder / "book.toml", storage=storage, workers=2, stages=3)
 
     def start(name, function, space, trials, **rest):
         definition = hpo.define(
             f"figure_objective:{function}", space=space, search={"trials": trials}, **rest
         )
         definition = dataclasses.replace(definition, folder=str(folder))
-        service.start(definition, storage=storage, workers=1, name=name)
+        starting.start(definition, storage=storage, workers=1, name=name)
 
     metric = {"metric": "val_$a$_%", "direction": "minimize"}
     start("näme/of $x$ " + "very " * 20 + "long", "awkward", AWKWARD, 30, **metric)
