@@ -135,3 +135,12 @@ def test_one_mask_may_be_off_where_the_average_is_not(off: float, holds: bool, e
     apart = 1 + 3 * off * alike["trial"].isin(found.trials[first]["trial"])
     on_average = study.finding(found.trials, alike.assign(mask_activation=apart))[5]
     assert on_average.holds == holds
+
+
+@pytest.mark.parametrize(("off", "holds"), [(0.01, True), (-0.01, True), (0.03, False)])
+def test_nor_may_the_accuracy_be_off_on_average(off: float, holds: bool, experiment) -> None:
+    found = experiment(NAME)
+    apart = found.curves.assign(
+        mask_activation=1.0, mask_accuracy=found.curves["unmasked_accuracy"] + off
+    )
+    assert study.finding(found.trials, apart)[5].holds == holds
