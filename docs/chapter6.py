@@ -9,6 +9,7 @@ again: an interrupted run goes on where it was.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import subprocess
 import sys
@@ -21,6 +22,8 @@ import hpo
 from hpo.errors import HpoError
 from hpo.overview import list_studies
 from hpo.reports import figures, style
+from hpo.space import Choice
+from hpo.study import Stage
 from hpo.summary import Summary
 
 NAMES = (  # in the order of the book
@@ -90,7 +93,7 @@ def run(name: str, database: Path, storage: str, quick: bool) -> None:
     """Bring a study to its end, wherever it is."""
     study = f"ch06/{name}"
     there = list_studies(storage=storage) if database.exists() else []
-    known = {summary.study.name: len(summary.stages) for summary in there}
+    known = {summary.study.name: len(summary.searches) for summary in there}
     stages = STAGES if name == NARROWED else 1
     if study not in known:
         hpo_command("start", study, "--name", study, *["--quick"] * quick, storage=storage)
@@ -99,7 +102,7 @@ def run(name: str, database: Path, storage: str, quick: bool) -> None:
         hpo_command("resume", study, storage=storage)
     for number in range(known[study], stages):
         hpo_command("narrow", study, storage=storage)
-        if len(hpo.show(study, storage=storage).stages) == number:
+        if len(hpo.show(study, storage=storage).searches) == number:
             sys.exit(f"{study} has {number} of its {stages} stages, and narrow made no other")
 
 
@@ -137,11 +140,12 @@ def section(name: str, summary: Summary, quick: bool) -> str:
     """Return what the page says of one experiment: what it is, its figure, its findings."""
     about = importlib.import_module(f"studies.ch06.{name.replace('-', '_')}").__doc__
     assert about is not None
-    trials = sum(map(len, summary.trials))
-    seeds = max(stage.seeds for stage in summary.stages)
+    stages = summary.searches
+    trials = sum(len(summary.of(stage)) for stage in stages)
+    seeds = max(stage.seeds for stage in stages)
     replicates = f", {seeds} seeds for each setting" if seeds > 1 else ""
     options = " --quick" if quick else ""
-    options += f" --stages {len(summary.stages)}" if len(summary.stages) > 1 else ""
+    options += f" --stages {len(stages)}" if len(stages) > 1 else ""
     lines = [
         f"## {name}\n",
         f"{about.strip()}\n",
@@ -149,6 +153,8 @@ def section(name: str, summary: Summary, quick: bool) -> str:
         f"![{name}](chapter6/{name}.png)\n",
     ]
     if name == NARROWED:
+        lines += [f"- {ranges(stage)}" for stage in stages]
+        lines.append("")
         lines.append(f"![the best twenty](chapter6/{name}-best.png)\n")
         lines.append("The best five inside the book's range:\n")
         for place, trial in enumerate(summary.top(summary.stages[0]), start=1):
@@ -161,9 +167,30 @@ def section(name: str, summary: Summary, quick: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def ranges(stage: Stage) -> str:
+    """Return where a stage of the study that is narrowed has searched, and how."""
+    shown = ", ".join(
+        f"{name} {style.edge(axis.low)} … {style.edge(axis.high)}"
+        for name, axis in stage.space.axes.items()
+        if not isinstance(axis, Choice)
+    )
+    return f"stage {stage.number} ({stage.sampler}): {shown}"
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for; anything unknown is refused."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--quick", action="store_true", help="the size of the tests, on digits")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
     try:
-        main("--quick" in sys.argv[1:])
+        main(arguments().quick)
     except HpoError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

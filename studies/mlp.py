@@ -96,11 +96,7 @@ def test(params: Mapping[str, Any], seed: int) -> dict[str, float]:
         settings.data, samples=settings.samples, split_seed=settings.split_seed
     )
     network, trainer = _build(settings, inputs=x.shape[1], seed=seed)
-
-    def on_step(step: int, metrics: dict[str, float]) -> None:
-        _stop_unless_finite("train_loss", metrics["train_loss"])
-
-    trainer.fit((x, t), epochs=settings.epochs, iterations=settings.iterations, on_step=on_step)
+    fit_silently(trainer, (x, t), settings)
     loss, accuracy = _evaluate(network, *splits.load_test(settings.data))
     _stop_unless_finite("test_loss", loss)
     return {"accuracy": accuracy}
@@ -163,6 +159,26 @@ def fit(
         on_step=on_step,
     )
     return score
+
+
+def fit_silently(
+    trainer: Trainer, data: tuple[splits.Images, splits.Labels], settings: Settings
+) -> None:
+    """Train without a report, as long as the loss is finite.
+
+    Args:
+        trainer: The trainer.
+        data: What it trains on.
+        settings: The settings.
+
+    Raises:
+        Diverged: A training loss is not finite.
+    """
+
+    def on_step(step: int, metrics: dict[str, float]) -> None:
+        _stop_unless_finite("train_loss", metrics["train_loss"])
+
+    trainer.fit(data, epochs=settings.epochs, iterations=settings.iterations, on_step=on_step)
 
 
 def _build(settings: Settings, *, inputs: int, seed: int) -> tuple[MLP, Trainer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -135,6 +136,34 @@ def test_a_section_says_what_its_study_is(gallery: ModuleType) -> None:
     )
 
 
+def test_the_narrowed_study_says_what_each_stage_searched(gallery: ModuleType) -> None:
+    lines = section("hyperparameters").splitlines()
+    assert "- stage 1 (random): lr 1e-06 … 0.01, weight_decay 1e-08 … 0.0001" in lines
+    _, *later = hpo.show("ch06/hyperparameters", storage=STORAGE).stages
+    for stage in later:
+        (line,) = [each for each in lines if each.startswith(f"- stage {stage.number} ")]
+        for limit in ("low", "high"):
+            assert f"{getattr(stage.space['lr'], limit):.3g}" in line
+        assert f"({stage.sampler})" in line
+
+
+def test_a_stage_of_confirm_is_no_search(
+    gallery: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy.db"
+    done("db", "backup", copy, "--storage", STORAGE)
+    storage, study = f"sqlite:///{copy}", "ch06/hyperparameters"
+    confirmed = hpo.confirm(study, top=1, seeds=2, workers=1, storage=storage)
+    assert len(confirmed.stages) == 4
+    assert "`hpo start ch06/hyperparameters --quick --stages 3`: 90 trials." in gallery.section(
+        "hyperparameters", confirmed, True
+    )
+    monkeypatch.setattr(gallery, "STAGES", 4)
+    monkeypatch.setattr(gallery, "hpo_command", lambda *arguments, storage: None)
+    with pytest.raises(SystemExit, match="has 3 of its 4 stages, and narrow made no other"):
+        gallery.run("hyperparameters", copy, storage, quick=True)
+
+
 def test_the_best_inside_the_books_range_are_those_of_the_first_stage(gallery: ModuleType) -> None:
     study = "ch06/hyperparameters"
     first = hpo.report(study, storage=STORAGE).query("stage == 1")
@@ -172,6 +201,22 @@ def test_what_is_there_is_not_run_again(gallery: ModuleType) -> None:
 def test_a_command_that_fails_ends_it(gallery: ModuleType) -> None:
     with pytest.raises(SystemExit, match="1"):
         load().hpo_command("resume", "nobody", storage=STORAGE)
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--quik", 2)])
+def test_nothing_runs_unless_it_was_asked_for(argument: str, code: int, tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "docs" / "chapter6.py"
+    ended = subprocess.run(
+        [sys.executable, script, argument],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert "--quick" in ended.stdout + ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_study_without_a_finding_is_named(

@@ -68,21 +68,28 @@ def call(key: Hook, study: Study, storage: str | None) -> Any:
     best ones again with other seeds would spoil every comparison.
 
     Raises:
-        ObjectiveError: It cannot be imported, or raised.
+        ObjectiveError: It cannot be imported, or raised; maybe because a stage is open.
     """
     from hpo.reports import frames  # and with it pandas
 
     definition = located(study).definition
     hook = _imported(key, definition)
-    searches = [stage.number for stage in show(study.id, storage=storage).searches]
+    searches = show(study.id, storage=storage).searches
+    numbers = [stage.number for stage in searches]
     trials, curves = (
-        frame[frame["stage"].isin(searches)].reset_index(drop=True)
+        frame[frame["stage"].isin(numbers)].reset_index(drop=True)
         for frame in (read(study.id, storage=storage) for read in (frames.report, frames.curves))
     )
     try:
         return hook(trials, curves)
     except Exception as error:  # the user's code may raise anything
-        raise _raised(key, definition, error) from error
+        raised = _raised(key, definition, error)
+        for stage in searches:
+            if stage.open:  # most cannot do with a part of the trials, and need not
+                raise ObjectiveError(
+                    f"stage {stage.number} is open. Finish it: hpo resume {study.id}   ({raised})"
+                ) from error
+        raise raised from error
 
 
 def _imported(key: Hook, definition: Definition) -> Callable[..., Any]:

@@ -3,7 +3,8 @@
 The book draws the histograms of one network of each kind. Here there are several of each, all
 with the same inputs and, before they are scaled, the same weights; the histograms show all of
 them. As in the book, those of ReLU end at 1, and what is larger is not shown. What is lumpy in the
-last layers of sigmoid is that each unit says nearly the same to every input: there are 100 values.
+last layers of sigmoid is that each unit says nearly the same to every input: each network has 100
+values.
 """
 
 from __future__ import annotations

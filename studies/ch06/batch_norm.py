@@ -8,11 +8,13 @@ stays at guessing for the first epochs, up to six, though the network has learnt
 over the epochs it costs 0.07 at a scale of 0.0001, 0.15 at 0.004. The book's epochs are ten batches
 drawn with replacement; here an epoch is all 1,000 images.
 
+A network that diverges knows no more than guessing from then on; a cross marks where it did.
 Where the weights are well chosen (He's scale is 0.14), the network without it learns faster.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hpo.finding import Finding
@@ -36,6 +38,8 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     ahead = (on_average[True] > on_average[False]).groupby("init").all()
     stuck = (ends[False] <= 2 * GUESSING).groupby("init").all()
     bad = stuck.index[stuck]
+    kinds = trials.groupby("params_batch_norm")["diverged"]
+    diverged = {kind: f"{ends.sum()} of {len(ends)}" for kind, ends in kinds}
     on_bad = ends[True][ends.index.isin(bad, level="init")]
     return [
         Finding(
@@ -50,7 +54,9 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
             "without it the network does not learn at all at some scales, with it, it does",
             f"training accuracy at most {2 * GUESSING:.1f} in the end: without it at {len(bad)} "
             f"of {len(ahead)} scales with every seed; with it, at the same scales, "
-            + (f"at least {on_bad.min():.3f}" if len(bad) else "(there are none)"),
+            + (f"at least {on_bad.min():.3f}" if len(bad) else "(there are none)")
+            + f"; diverged, which counts as guessing from then on: without it {diverged[False]} "
+            f"networks, with it {diverged[True]}",
             holds=len(bad) > 0 and bool((on_bad > 2 * GUESSING).all()),
         ),
     ]
@@ -67,20 +73,29 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         False: {"color": drawing.ORANGE, "linestyle": "--", "label": "without"},
     }
     scales = epochs.index.unique("init")[::-1]
+    ends = trials[trials["diverged"]]
+    diverged = ends.groupby(["params_batch_norm", "params_init"])["steps"]
     sheet, panels = drawing.sheet(
         f"{len(scales)} scales of the initial weights",
-        len(scales) // 4,
+        math.ceil(len(scales) / 4),
         4,
         panel=(2.2, 1.6),
         sharex=True,
         sharey=True,
     )
-    for ax, scale in zip(panels, scales, strict=True):
+    for ax, scale in zip(panels, scales, strict=False):
         for kind, style in styles.items():
             steps = epochs.loc[(kind, scale)].melt(var_name="step", value_name="accuracy")
             drawing.band(ax, steps, "accuracy", **style)
+            if (kind, scale) in diverged.groups:
+                end = diverged.get_group((kind, scale)) + 1
+                ax.plot(end, [GUESSING] * len(end), "x", color=style["color"], clip_on=False)
         ax.set_title(f"standard deviation {scale:.2g}")
         ax.set_ylim(0, 1.02)
+    for ax in panels[len(scales) :]:
+        ax.set_axis_off()
+    if len(ends):
+        panels[0].plot([], [], "x", color=drawing.INK, label="diverged")
     panels[0].legend()
     sheet.supxlabel("epoch", size=8)
     sheet.supylabel("accuracy on the training images", size=8)

@@ -15,7 +15,7 @@ from core import accuracy, softmax
 from hpo.finding import Finding
 from hpo.objective import Run
 from studies.ch06.measures import at_end, average, first_stage, spread
-from studies.mlp import prepare
+from studies.mlp import fit_silently, prepare
 from studies.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,16 +27,13 @@ NETWORKS = 5
 
 def train(params: Mapping[str, Any], run: Run) -> float:
     """Train the networks, and report each one's accuracy and that of the mean output so far."""
+    settings = Settings.parse(params)
     outputs = []
     score = 0.0
     seeds = np.random.SeedSequence(run.seed).generate_state(NETWORKS)
     for count, seed in enumerate(seeds, start=1):
-        network, trainer, split = prepare(Settings.parse(params), int(seed))
-        trainer.fit(
-            (split.x_train, split.t_train),
-            epochs=params["epochs"],
-            on_step=lambda epoch, metrics: None,
-        )
+        network, trainer, split = prepare(settings, int(seed))
+        fit_silently(trainer, (split.x_train, split.t_train), settings)
         outputs.append(softmax(network.predict(split.x_val)))
         score = float(accuracy(np.mean(outputs, axis=0), split.t_val))
         run.report(

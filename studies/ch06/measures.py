@@ -23,14 +23,23 @@ def first_stage(
 ) -> Callable[[pd.DataFrame, pd.DataFrame], T]:
     """Let a finding or a figure see the first stage alone: trials of a later one have its numbers.
 
-    A comparison is made by one stage; somebody may narrow it all the same.
+    A comparison is made by one stage; somebody may narrow it all the same. Where it has no result
+    at all, this is said in place of calling them.
     """
 
     @wraps(hook)
     def seen(trials: pd.DataFrame, curves: pd.DataFrame) -> T:
-        return hook(trials[trials["stage"] == 1], curves[curves["stage"] == 1])
+        first = trials[trials["stage"] == 1]
+        refuse_without_result(first)
+        return hook(first, curves[curves["stage"] == 1])
 
     return seen
+
+
+def refuse_without_result(trials: pd.DataFrame) -> None:
+    """Raise where no trial was trained to its end, for then there is nothing to compare."""
+    if not complete(trials).any():
+        raise ValueError(f"none of the {len(trials)} trials was trained to its end")
 
 
 def at_end(

@@ -67,12 +67,16 @@ def weight_matrices(network: MLP) -> list[FloatArray]:
 
 
 def distinct_units(weights: FloatArray) -> int:
-    """Return how many units, columns of (D, M), differ from the layer's first, plus that one.
+    """Return how many different units, columns of (D, M), a layer has.
 
     Sums of equal numbers in another order differ in their last digits, which are let pass.
     """
-    difference = np.abs(weights - weights[:, :1]).max(axis=0)
-    return 1 + int((difference > ROUNDING * np.abs(weights).max()).sum())
+    allowed = ROUNDING * np.abs(weights).max()
+    distinct = 0
+    while weights.shape[1]:
+        weights = weights[:, np.abs(weights - weights[:, :1]).max(axis=0) > allowed]
+        distinct += 1
+    return distinct
 
 
 @first_stage

@@ -216,6 +216,20 @@ def test_without_a_line_of_the_user_no_place_is_told(home: Path) -> None:
     assert ", line " not in told
 
 
+def test_a_figure_that_needs_all_trials_says_that_a_stage_is_open(home: Path) -> None:
+    done("start", definition(home, figure="wrong"), "--workers", 1, "--timeout", 1e-6)
+    said = hpo.plot(1).left_out["figure.png"]
+    assert said.startswith("stage 1 is open. Finish it: hpo resume 1 ")
+    assert "raised ValueError: no such column" in said
+    done("resume", 1, "--workers", 1)
+    assert "open" not in hpo.plot(1).left_out["figure.png"]
+
+
+def test_a_figure_that_can_do_with_a_part_is_drawn(home: Path) -> None:
+    done("start", definition(home, figure="figure"), "--workers", 1, "--timeout", 1e-6)
+    assert hpo.plot(1).written[0].name == "figure.png"
+
+
 def test_its_figure_comes_first(home: Path) -> None:
     done("start", definition(home, figure="figure"), "--workers", 1)
     plots = hpo.plot(1)

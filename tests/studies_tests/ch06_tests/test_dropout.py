@@ -93,3 +93,54 @@ def test_without_any_scaling_it_would_not() -> None:
 
 def network(*hidden: int, dropout: float) -> MLP:
     return MLP((64, *hidden, 10), dropout=dropout, rng=np.random.default_rng(0))
+
+
+def test_the_figure_shows_each_ratio_and_scaling_under_its_name(experiment) -> None:
+    found = experiment(NAME)
+    steps = found.curves.merge(found.trials[["trial", "params_scaling", "params_dropout"]])
+    means = steps.groupby(["params_scaling", "params_dropout", "step"]).mean(numeric_only=True)
+    panels = {ax.get_title(): ax for ax in found.figure().axes}
+    assert len(panels) == 6
+    for (scaling, ratio), of_both in means.groupby(["params_scaling", "params_dropout"]):
+        ax = panels[f"dropout {ratio:g}, {study.SCALINGS[scaling]}"]
+        drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+        np.testing.assert_allclose(drawn["training images"], of_both["train_accuracy"])
+        np.testing.assert_allclose(drawn["held-out images"], of_both["val_accuracy"])
+
+
+@pytest.mark.parametrize("scaling", study.SCALINGS)
+def test_what_is_said_of_all_is_not_said_without_one(scaling: str, experiment) -> None:
+    found = experiment(NAME)
+    alike = found.as_if_all("scaling", were="training", by="dropout")
+    alike = alike.assign(
+        mask_activation=1.0,
+        mask_accuracy=alike["unmasked_accuracy"],
+        converted_accuracy=alike["converted_accuracy"].fillna(alike["val_accuracy"]),
+    )
+    lost = found.trials.query("params_scaling == @scaling and params_dropout > 0")["trial"].iloc[0]
+    trials = found.trials.assign(diverged=found.trials["trial"] == lost)
+    same_network, on_average, equally_good = study.finding(trials, alike)[4:]
+    assert same_network.holds == (scaling == "inference")  # it is the others that are converted
+    assert not on_average.holds
+    assert not equally_good.holds
+    assert "1 of 3 without a result" in on_average.measured
+
+
+@pytest.mark.parametrize(("off", "holds"), [(0.05, True), (0.15, False)])
+def test_one_mask_may_be_off_where_the_average_is_not(off: float, holds: bool, experiment) -> None:
+    """One of three replicates; the other two agree exactly."""
+    found = experiment(NAME)
+    alike = found.curves.assign(mask_accuracy=found.curves["unmasked_accuracy"])
+    first = found.trials["seed"] == found.trials["seed"].iloc[0]
+    apart = 1 + 3 * off * alike["trial"].isin(found.trials[first]["trial"])
+    on_average = study.finding(found.trials, alike.assign(mask_activation=apart))[5]
+    assert on_average.holds == holds
+
+
+@pytest.mark.parametrize(("off", "holds"), [(0.01, True), (-0.01, True), (0.03, False)])
+def test_nor_may_the_accuracy_be_off_on_average(off: float, holds: bool, experiment) -> None:
+    found = experiment(NAME)
+    apart = found.curves.assign(
+        mask_activation=1.0, mask_accuracy=found.curves["unmasked_accuracy"] + off
+    )
+    assert study.finding(found.trials, apart)[5].holds == holds

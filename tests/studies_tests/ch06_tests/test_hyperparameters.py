@@ -47,3 +47,36 @@ def test_better_ones_are_found_outside_only_if_they_are(
     )
     outside = study.finding(pd.concat([first, later]), found.curves)[-1]
     assert outside.holds == holds
+
+
+@pytest.mark.parametrize("count", [1, 4, 19])
+def test_few_trials_tell_nothing_of_weight_decay(count: int, experiment) -> None:
+    found = experiment(NAME)
+    few = found.trials.head(count).assign(params_weight_decay=1e-7, params_lr=5e-3)
+    learning_rate, weight_decay = study.finding(few, found.curves)
+    assert f"of the best {count}, {count} lie there" in weight_decay.measured
+    assert f"the best {min(count, 5)} of {count} have lr" in learning_rate.measured
+    assert learning_rate.holds == (count >= 5)
+    assert weight_decay.holds == (count >= 15)
+
+
+@pytest.mark.parametrize("hook", [study.finding, study.figure])
+def test_a_parameter_that_was_set_is_named(hook, experiment) -> None:
+    found = experiment(NAME)
+    with pytest.raises(ValueError, match="lr was set, not searched"):
+        hook(found.trials.drop(columns="params_lr"), found.curves)
+
+
+def test_later_trials_that_all_diverged_say_nothing(experiment) -> None:
+    found = experiment(NAME)
+    later = found.trials.assign(stage=2, diverged=True)
+    assert len(study.finding(pd.concat([found.trials, later]), found.curves)) == 2
+
+
+def test_the_figure_tells_diverged_trials_from_bad_ones(experiment) -> None:
+    found = experiment(NAME)
+    diverged = found.trials["trial"] < 3
+    (ax,) = study.figure(found.trials.assign(diverged=diverged), found.curves).axes
+    drawn = {dots.get_label(): dots.get_offsets()[:, 1].tolist() for dots in ax.collections}
+    assert drawn["stage 1"] == found.trials[~diverged]["value"].tolist()
+    assert drawn[f"diverged (3 of {len(diverged)})"] == found.trials[diverged]["value"].tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from studies.ch06.measures import at_end, average, spread
+from studies.ch06.measures import at_end, average, first_stage, spread
 
 TRIALS = pd.DataFrame(
     {
@@ -46,6 +46,17 @@ def test_what_has_no_result_is_ahead_of_nothing(measure) -> None:
     for other in "bc":
         assert not (loss[other] < loss["a"]).all()
         assert not (loss["a"] < loss[other]).all()
+
+
+@pytest.mark.parametrize(
+    "lost", [{"diverged": True}, {"state": "FAIL"}, {"stage": 2}], ids=["diverged", "FAIL", "later"]
+)
+def test_where_nothing_has_a_result_this_is_said(lost: dict[str, object]) -> None:
+    trials, curves = TRIALS.assign(stage=1), CURVES.assign(stage=1)
+    hook = first_stage(lambda trials, curves: len(trials))
+    assert hook(trials, curves) == len(trials)
+    with pytest.raises(ValueError, match=r"none of the \d trials was trained to its end"):
+        hook(trials.assign(**lost), curves)
 
 
 def test_a_spread_says_how_many_are_missing() -> None:

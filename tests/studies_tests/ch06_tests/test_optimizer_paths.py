@@ -31,3 +31,26 @@ def test_a_later_stage_changes_nothing(experiment) -> None:
     trials = pd.concat([found.trials, later[0]])
     curves = pd.concat([found.curves, later[1]])
     assert study.finding(trials, curves) == study.finding(found.trials, found.curves)
+
+
+def test_the_figure_shows_each_path_under_its_name(experiment) -> None:
+    found = experiment(NAME)
+    names = found.trials.set_index("trial")["params_optimizer"]
+    panels = {ax.get_title(): ax for ax in found.figure().axes}
+    zigzags = {line.get_label(): line for line in panels["three ways across the valley"].lines}
+    assert set(zigzags) == {"sgd", "momentum", "adam"}
+    for trial, path in found.curves.groupby("trial"):
+        name = names[trial]
+        walked, *_ = panels[f"{name}, lr {study.LEARNING_RATES[name]}"].lines
+        assert list(walked.get_xdata()) == list(path["x"])
+        assert list(walked.get_ydata()) == list(path["y"])
+        if name in zigzags:
+            assert list(zigzags[name].get_ydata()) == list(path["y"])
+
+
+def test_a_wrong_first_step_is_measured_and_not_explained_away(experiment) -> None:
+    found = experiment(NAME)
+    moved = found.curves.assign(y=found.curves["y"] + 0.5 * (found.curves["step"] == 1))
+    _, first_step = study.finding(found.trials, moved)
+    assert not first_step.holds
+    assert "largest difference 5.0e-01" in first_step.measured

@@ -41,3 +41,7 @@ def test_units_are_counted_by_their_weights() -> None:
     assert study.distinct_units(equal * (1 + 1e-6 * random)) == 1
     equal[0, 2] += 1
     assert study.distinct_units(equal) == 2
+    equal[0, 4] += 1
+    assert study.distinct_units(equal) == 2
+    equal[0, 1] -= 1
+    assert study.distinct_units(equal) == 3
