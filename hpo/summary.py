@@ -100,6 +100,15 @@ class Summary:
         chosen = [t for each in ([stage] if stage else self.searches) for t in self.of(each)]
         return ranked(chosen, self.study.definition.direction)[:count]
 
+    def top_settings(self, stage: Stage, count: int = TOP) -> list[Trial]:
+        """Return the settings of a stage with the best observed means, without diverged ones.
+
+        Each is one of its trials with the mean of its replicates as value.
+        """
+        settings = self._settings(stage) or self._settings(stage, 0.0)
+        found = ranked(settings, self.study.definition.direction)
+        return [setting for setting in found if not setting.diverged][:count]
+
     def finalists(self, stage: Stage) -> list[Finalist]:
         """Return the settings of a stage of `confirm`, best first."""
         return finalists(stage, self.of(stage), self.study.definition.direction)

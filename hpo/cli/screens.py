@@ -84,14 +84,16 @@ def finding_missing(summary: Summary, storage: str | None) -> None:
 
 
 def best_five(summary: Summary, stage: Stage) -> None:
-    """Print the five best trials of a stage in the book's manner, or the finalists."""
+    """Print the five best settings of a stage in the book's manner, or the finalists."""
     if not stage.searches:
         tables.finalists(summary, stage)
         return
-    top = [trial for trial in summary.top(stage) if not trial.diverged]
+    top = summary.top_settings(stage)
     if not top:
         return
-    out.print("Best five" if len(top) == 5 else "Best", style="bold")
+    title = "Best five" if len(top) == 5 else "Best"
+    title += f", means of {stage.seeds} seeds" if stage.seeds > 1 else ""
+    out.print(title, style="bold")
     metric = words.metric(summary.study.definition.metric)
     for place, trial in enumerate(top, 1):
         assert trial.value is not None

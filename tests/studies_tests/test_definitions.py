@@ -35,9 +35,8 @@ def test_they_load_and_their_functions_import(name: str) -> None:
     for key in ("objective", "describe", "test"):
         import_name(key, getattr(definition, key), None)
     quick = definition.quickened()
-    assert (definition.search.trials, quick.search.trials) == (100, 8)
-    assert quick.fixed is not None
-    assert quick.fixed["epochs"] == 5
+    assert definition.search.trials == 100
+    assert quick.search.trials <= 12
 
 
 @pytest.mark.parametrize("name", NAMES)
