@@ -62,12 +62,7 @@ class Proposal:
     @property
     def nothing_to_do(self) -> str | None:
         """Why no stage follows, or None if one does."""
-        if self.sampler_given:
-            return None
-        if self.decision.changed:
-            return self.decision.stop
-        reasons = {axis.reason for axis in self.decision.axes.values()}
-        return "nothing to cut or widen: " + "; ".join(sorted(reasons))
+        return None if self.sampler_given else self.decision.stop
 
 
 def propose(
@@ -142,9 +137,9 @@ def propose(
     )
     given = sampler is not None and (decision.changed or sampler != stage.sampler)
     chosen, budget = decision.sampler, stage.budget
-    if decision.changed or given:
+    if decision.stop is None or given:
         chosen, budget = _plan(stage, decision, sampler, trials)
-    if not decision.changed:
+    if given and not decision.changed:
         kind = "manual"
     return Proposal(study, stage, decision, kind, carried, chosen, budget, given)
 

@@ -196,10 +196,11 @@ def decision(found: Proposal, console: Console = err) -> None:
 
 
 def _why_this_sampler(found: Proposal) -> str:
-    if found.sampler != found.decision.sampler or not found.decision.changed:
+    if found.sampler != found.decision.sampler:
         return "as asked"
-    grew = any(axis.action == "widen" for axis in found.decision.axes.values())
-    return "the range grew" if grew else "the range shrank"
+    if any(axis.action == "widen" for axis in found.decision.axes.values()):
+        return "the range grew"
+    return "the range shrank" if found.decision.changed else "the ranges stay"
 
 
 def best(summary: Summary) -> None:

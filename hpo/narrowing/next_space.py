@@ -91,13 +91,16 @@ def decide(
             answer = posterior.decide(evidence, question, rule, rng)
             decisions |= answer.axes
             warnings += answer.warnings
-            gain, stop = answer.gain, None if by_hand else answer.stop
+            gain, stop = answer.gain, answer.stop
     decisions, new_space = _fit_conditions(space, decisions)
     elites = evidence.winners[: (rule.top or book.TOP) if rule.name == "book" else 1]
     kept = () if rule.name == "book" else keep
     # A Bayesian sampler learns nothing from trials about the ground that was just added; and the
     # book draws at random.
     grew = any(decision.action == "widen" for decision in decisions.values())
+    if by_hand or rule.name == "book":
+        # They say nothing of what is left to gain inside ranges that stay as they are.
+        stop = _unchanged(decisions)
     return Decision(
         axes=decisions,
         space=new_space,
@@ -109,6 +112,14 @@ def decide(
         gain=gain,
         stop=stop,
     )
+
+
+def _unchanged(decisions: Mapping[str, AxisDecision]) -> str | None:
+    """Return why no parameter is narrowed or widened, None if one is."""
+    if any(decision.action != "keep" for decision in decisions.values()):
+        return None
+    reasons = {decision.reason for decision in decisions.values()}
+    return "nothing to cut or widen: " + "; ".join(sorted(reasons))
 
 
 def _by_hand(space: Space, name: str, ends: tuple[float, float]) -> Axis:

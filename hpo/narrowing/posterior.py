@@ -10,7 +10,8 @@
 5. Results that differ by no more than their noise say nothing about any axis. At the level of
    chance nothing learns in this box, and every side is moved outward.
 6. Where knowing the optimum would be worth less than a quarter of the noise of one result, and no
-   range grows, searching on is not worth it.
+   range grows, searching on is not worth it. That nothing can be cut is no reason to stop: inside
+   the same ranges TPE still finds what the trials so far have missed (benchmarks/search.py).
 
 How often it loses the optimum, benchmarks/narrowing.py measures; two basins are the hardest.
 """
@@ -340,15 +341,17 @@ def _flat(evidence: Evidence, question: Question, rule: Rule, level: float) -> A
         new = grown(axis, grown(axis, axis, "lower", limits), "upper", limits)
         decisions[name] = compared(axis, new, reason, {})
     if not hopeless:
-        return Answer(decisions)
+        return Answer(decisions, stop=f"{reason}: every setting is as good as the others")
     warning = (
         "Nothing learns here: no result is better than chance "
         f"({question.chance:g}) by more than its noise."
     )
+    stop = None
     if all(decision.action == "keep" for decision in decisions.values()):
+        stop = reason
         why = "every limit is reached" if rule.widen else "widening is switched off"
         warning += f" No range grows: {why}. Set ranges by hand with --range NAME=LOW:HIGH."
-    return Answer(decisions, [warning])
+    return Answer(decisions, [warning], stop=stop)
 
 
 def _wide_enough(

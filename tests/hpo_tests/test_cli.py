@@ -395,10 +395,11 @@ def test_lost_workers_are_told(home):
 
 
 def test_several_stages_that_end_early_show_what_there_is(home):
-    place(home, search={"trials": 30})
+    place(home, search={"trials": 60, "seeds": 2})
     started = done("start", "my.toml", "--stages", 5)
-    assert started.stdout.startswith("Best five\n")
-    assert "No new stage: nothing to cut or widen: " in started.stderr
+    assert started.stdout.startswith("Best five, means of 2 seeds\n")
+    assert "No new stage: another stage can be expected to gain " in started.stderr
+    assert "make sure of the best: hpo confirm 1\n" in started.stderr
 
 
 # narrow and resume
@@ -434,15 +435,15 @@ def test_a_dry_run_changes_nothing(copied):
     assert (copied / "hpo.db").read_bytes() == before
 
 
-def test_nothing_to_cut(home):
-    place(home, "flat", search={"trials": 30})
+def test_nothing_to_gain(home):
+    place(home, search={"trials": 60, "seeds": 2})
     done("start", "my.toml")
     narrowed = done("narrow", 1, "--json")
-    assert json.loads(narrowed.stdout)["stopped"].startswith("nothing to cut or widen: ")
-    assert "No new stage: nothing to cut" in narrowed.stderr
+    assert json.loads(narrowed.stdout)["stopped"].startswith("another stage can be expected to ")
+    assert "No new stage: another stage" in narrowed.stderr
     again = done("narrow", 1)
     assert again.stdout == ""
-    assert counts()["complete"] == 30
+    assert counts()["complete"] == 60
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_a_dry_run(studied):
 
 
 def test_nothing_to_do(home):
-    place(home, "flat", search={"trials": 30})
+    place(home, search={"trials": 60, "seeds": 2})
     asked("start", "my.toml")
     said = asked("narrow", 1)
     check(said, STOPPED)

@@ -382,6 +382,19 @@ def test_what_grows_is_set_by_hand_or_has_no_noise_never_stops() -> None:
     assert decided(UNIT, trials, noise=0.05, ranges={"x": (0.2, 0.3)}).stop is None
 
 
+def test_where_nothing_is_cut_there_may_still_be_something_to_gain() -> None:
+    rng = random.Random(0)
+    trials = sampled(XY, lambda p: rng.random())
+    decision = decided(XY, trials)
+    assert not decision.changed
+    assert decision.stop is None
+    assert decision.sampler == "tpe"
+    flat = decided(XY, trials, noise=0.3)
+    assert flat.stop == "differences are below the noise: every setting is as good as the others"
+    book = decided(XY, trials, rule=Rule("book"), ranges={"x": (0.0, 1.0), "y": (0.0, 1.0)})
+    assert book.stop == "nothing to cut or widen: set by hand"
+
+
 def test_the_gain_is_what_knowing_the_optimum_would_be_worth() -> None:
     """The optimum lies in a gap between the trials; what it is worth is known to the test."""
     swept_ = swept(UNIT, lambda x: hill({"x": x}), n=60)

@@ -297,12 +297,20 @@ def test_what_narrow_says_of_the_next_stage(home, arguments, sentence):
 
 
 def test_another_sampler_on_the_same_ranges(home):
-    place(home, "flat", search={"trials": 30})
+    place(home, search={"trials": 60, "seeds": 2})
     done("start", "my.toml")
-    assert "No stage is made" in done("narrow", 1, "--dry-run").stdout
+    assert "No stage is made: another stage" in done("narrow", 1, "--dry-run").stdout
     shown = done("narrow", 1, "--dry-run", "--sampler", "qmc").stdout
     assert "Next sampler: qmc (as asked)" in shown
-    assert "no stage is made" not in shown
+    assert "No stage is made" not in shown
+
+
+def test_the_same_ranges_with_another_sampler(home):
+    place(home, "flat", search={"trials": 30})
+    done("start", "my.toml")
+    shown = done("narrow", 1, "--dry-run").stdout
+    assert "30 trials lie inside the next ranges and are carried over.\n" in shown
+    assert "Next sampler: tpe (the ranges stay), 30 trials.\n" in shown
 
 
 # Limits of the options

@@ -239,12 +239,13 @@ def test_start_with_several_stages(home: Path):
     sound()
 
 
-def test_stages_end_when_there_is_nothing_to_do(home: Path):
-    # A box that has shrunk to what the noise hides holds nothing to cut.
-    summary = hpo.start(place(home, search={"trials": 30}), stages=9, workers=2)
-    assert [stage.sampler for stage in summary.stages][:2] == ["random", "tpe"]
-    assert summary.stopped is not None
-    assert summary.stopped.startswith("nothing to cut or widen: ")
+def test_where_nothing_can_be_cut_tpe_goes_on_inside(home: Path):
+    summary = hpo.start(place(home, "flat", search={"trials": 30}), stages=2, workers=2)
+    first, second = summary.stages
+    assert {axis["action"] for axis in second.evidence["axes"].values()} == {"keep"}
+    assert (second.kind, second.sampler, second.space) == ("narrow", "tpe", first.space)
+    assert second.evidence["carried"] == 30
+    sound()
 
 
 def test_stages_that_cannot_be_are_refused_before_the_first(home: Path):
@@ -328,10 +329,10 @@ def test_a_dry_run_changes_nothing(home: Path):
     )
 
 
-def test_nothing_to_cut(home: Path):
-    hpo.start(place(home, "flat", search={"trials": 30, "sampler": "qmc"}), workers=2)
-    summary = hpo.narrow(1, widen=False)
-    assert summary.stopped is not None
+def test_ranges_by_hand_that_are_the_old_ones(home: Path):
+    hpo.start(place(home, search={"trials": 30, "sampler": "qmc"}), workers=2)
+    summary = hpo.narrow(1, ranges={"x": (1e-6, 1e-2)})
+    assert summary.stopped == "nothing to cut or widen: set by hand"
     assert len(summary.stages) == 1
     assert summary.to_json()["stopped"] == summary.stopped
 
