@@ -31,6 +31,8 @@ VOCABULARY = (
     "finding",
     "importing",
     "use",
+    "wording",
+    "note",
 )
 ROOMS: dict[str, set[str]] = {
     "core": {"own", "numpy"},
