@@ -19,6 +19,9 @@ from hpo.wording import settings as settings
 
 BAR = 10
 
+RANGE, OPTIMUM, BEST, ELSEWHERE = "░█▓·"
+"""What a bar is made of: a range, where in it the optimum can be or the best lie, and the rest."""
+
 # Those of ASCII and Latin-1, those that turn the direction of the text, halves of a character.
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -75,13 +78,19 @@ def metric(name: str) -> str:
     return name.replace("accuracy", "acc").replace("_", " ")
 
 
-def bar(axis: Axis, scale: Sequence[Axis], marked: tuple[float, float] | None = None) -> str:
+def bar(
+    axis: Axis,
+    scale: Sequence[Axis],
+    marked: tuple[float, float] | None = None,
+    mark: str = OPTIMUM,
+) -> str:
     """Return a range as a bar on a scale that several ranges share.
 
     Args:
         axis: The range, drawn as ░ between its ends.
         scale: All ranges that are to be comparable; the bar spans them.
-        marked: Ends of a part of the range, drawn as █.
+        marked: Ends of a part of the range.
+        mark: How that part is drawn: `OPTIMUM` or `BEST`.
     """
     if isinstance(axis, Choice):
         return " | ".join(map(str, axis.choices))
@@ -99,14 +108,31 @@ def bar(axis: Axis, scale: Sequence[Axis], marked: tuple[float, float] | None = 
         first = min(first, BAR - 1)
         return range(first, max(last, first + 1))
 
-    drawn = ["·"] * BAR
+    drawn = [ELSEWHERE] * BAR
     for i in cells(axis.low, axis.high):
-        drawn[i] = "░"
+        drawn[i] = RANGE
     for i in cells(*marked) if marked else ():
-        drawn[i] = "█"
+        drawn[i] = mark
     left = max(len(edge(axis, a.low)) for a in numeric)
     right = max(len(edge(axis, a.high)) for a in numeric)
     return f"{edge(axis, axis.low):>{left}} {''.join(drawn)} {edge(axis, axis.high):<{right}}"
+
+
+def legend(bars: Iterable[str], best: str) -> str:
+    """Return what the signs in some bars mean.
+
+    Args:
+        bars: The bars.
+        best: Whose best lie where `BEST` is.
+    """
+    drawn = "".join(bars)
+    meanings = {
+        OPTIMUM: "where the optimum can be",
+        BEST: f"where {best} lie",
+        ELSEWHERE: "outside, another stage's range",
+    }
+    told = [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in drawn]
+    return "   ".join([f"{RANGE} range", *told])
 
 
 def extremes(
