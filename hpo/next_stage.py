@@ -17,7 +17,7 @@ from hpo.store import studies
 from hpo.store.engine import Engine, reading, writing
 from hpo.store.trials import stage_trials
 from hpo.study import Stage, Study
-from hpo.summary import Summary
+from hpo.summary import Best, Summary
 from hpo.trial import Trial, TrialState, by_setting
 
 
@@ -33,6 +33,7 @@ class Proposal:
         carried: Number of trials inside the next ranges, evidence for the next sampler.
         sampler: Sampler of the next stage.
         budget: Budget of the next stage.
+        recommended: The setting that is recommended so far; None without a result.
         sampler_given: Whether the caller asks for a sampler: reason enough for a stage that is not
             worth it, and if it is another than this stage's, for one on the same ranges.
     """
@@ -44,6 +45,7 @@ class Proposal:
     carried: int
     sampler: str
     budget: int
+    recommended: Best | None
     sampler_given: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -141,7 +143,8 @@ def propose(
         chosen, budget = _plan(stage, decision, sampler, trials)
     if given and not decision.changed:
         kind = "manual"
-    return Proposal(study, stage, decision, kind, carried, chosen, budget, given)
+    best = summary.best()
+    return Proposal(study, stage, decision, kind, carried, chosen, budget, best, given)
 
 
 def decided(
@@ -304,6 +307,7 @@ def create(engine: Engine, found: Proposal) -> Stage:
                 **found.decision.to_json(),
                 "carried": found.carried,
                 "sampler": found.sampler,
+                "recommended": None if found.recommended is None else found.recommended.to_json(),
             },
             sampler=found.sampler,
             budget=found.budget,

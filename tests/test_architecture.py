@@ -33,6 +33,8 @@ VOCABULARY = (
     "finding",
     "importing",
     "use",
+    "wording",
+    "note",
 )
 ROOMS: dict[str, set[str]] = {
     "core": {"own", "numpy"},

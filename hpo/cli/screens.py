@@ -16,6 +16,7 @@ from hpo.cli.console import err, out, padded
 from hpo.launch import storage_url
 from hpo.next_stage import Proposal, next_command
 from hpo.overview import edge_warnings
+from hpo.space import Choice
 from hpo.store.engine import database_path
 from hpo.study import Ended, Stage, Study
 from hpo.summary import SMALL_VALIDATION, Best, Summary, standard_error
@@ -161,13 +162,15 @@ def decision(found: Proposal, console: Console = err) -> None:
     what = "trials" if stage.seeds == 1 else f"settings, {stage.seeds} seeds each"
     title = f" · narrowing stage {stage.number} ({found.decision.trials} {what})\n"
     console.print(Text.assemble((found.study.name, "bold"), title))
-    rows = []
+    mark = words.BEST if found.decision.rule == "book" else words.OPTIMUM
+    rows, ranges = [], []
     for name, axis in found.decision.axes.items():
         new = axis.old if axis.new is None else axis.new
-        best = axis.numbers.get("hull")
-        old_bar = words.bar(axis.old, [axis.old, new], tuple(best) if best else None)
+        hull = axis.numbers.get("hull")
+        old_bar = words.bar(axis.old, [axis.old, new], tuple(hull) if hull else None, mark)
         new_bar = "–" if axis.new is None else words.bar(new, [axis.old, new])
         rows.append((name, old_bar, new_bar, axis.action, axis.reason))
+        ranges += [] if isinstance(axis.old, Choice) else [old_bar, new_bar]
     widths = [max(cell_len(row[i]) for row in rows) for i in range(3)]
     titles = ("", f"stage {stage.number}", "next stage")
     console.print("  ".join(map(padded, titles, widths)), style="dim")
@@ -177,8 +180,7 @@ def decision(found: Proposal, console: Console = err) -> None:
         console.print(Text(f"{line}  ").append(action, colours[action]))
         console.print(Text(f"{'':<{widths[0]}}  {reason}", "dim"))
     if found.nothing_to_do is None:
-        dark = "the best lie" if found.decision.rule == "book" else "the optimum can be"
-        console.print(f"\n░ range   █ where {dark}", style="dim")
+        console.print(f"\n{words.legend(ranges, 'the best')}" if ranges else "", style="dim")
         if sampling.needs_evidence(found.sampler) and found.carried:
             one = found.carried == 1
             console.print(

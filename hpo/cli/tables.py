@@ -70,7 +70,8 @@ def study(summary: Summary) -> None:
     if shown.definition.test is not None:
         facts += f" · test set: {final_screen.times(summary.uses)}"
     out.print(Text.assemble(f"study {shown.id} · ", (shown.name, "bold"), facts, "\n"))
-    names = list(dict.fromkeys(name for stage in summary.stages for name in stage.space))
+    axes = {name: axis for stage in summary.stages for name, axis in stage.space.axes.items()}
+    names = list(axes)
     bars = {name: [_stage_bar(summary, stage, name) for stage in summary.stages] for name in names}
     facts_of_stages = []
     for stage in summary.stages:
@@ -95,8 +96,9 @@ def study(summary: Summary) -> None:
         _columns(titles, facts_of_stages)
         out.print()
         _ranges_below(bars, [str(stage.number) for stage in summary.stages])
-    if any(not isinstance(axis, Choice) for axis in summary.stages[0].space.axes.values()):
-        out.print("\n░ range   █ where its five best trials lie", style="dim")
+    ranges = [bar for name in names if not isinstance(axes[name], Choice) for bar in bars[name]]
+    if ranges:
+        out.print(f"\n{words.legend(ranges, 'its five best')}", style="dim")
     for stage in summary.stages:
         if not stage.searches:
             out.print()
@@ -258,8 +260,23 @@ def _stage_bar(summary: Summary, stage: Stage, name: str) -> str:
     if name not in stage.space:
         return "–"
     scale = [other.space[name] for other in summary.stages if name in other.space]
+    if (hull := _hull(summary, stage, name)) is not None:
+        return words.bar(stage.space[name], scale, hull)
     best = [trial.params for trial in summary.top(stage) if not trial.diverged]
-    return words.bar(stage.space[name], scale, words.extremes(stage.space, name, best))
+    five = words.extremes(stage.space, name, best)
+    return words.bar(stage.space[name], scale, five, words.BEST)
+
+
+def _hull(summary: Summary, stage: Stage, name: str) -> tuple[float, float] | None:
+    """Return where the optimum could be, as the newest stage that follows from this one says."""
+    for later in reversed(summary.searches):
+        evidence = later.evidence
+        if later.parent == stage.number and evidence and evidence["rule"] == "posterior":
+            axis = evidence["axes"].get(name)
+            if axis is not None and "hull" in axis["numbers"]:
+                low, high = axis["numbers"]["hull"]
+                return low, high
+    return None
 
 
 def _widths(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

@@ -1,17 +1,26 @@
-"""Numbers, ranges and settings as short text."""
+"""The words of the screens: what others wrote, what became of trials, ranges as bars."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from hpo import tracebacks
 from hpo.space import Axis, Choice, Space
 from hpo.trial import Trial, TrialState
+from hpo.wording import condition as condition
+from hpo.wording import edge as edge
+from hpo.wording import extent as extent
+from hpo.wording import number as number
+from hpo.wording import score as score
+from hpo.wording import settings as settings
 
 BAR = 10
+
+RANGE, OPTIMUM, BEST, ELSEWHERE = "░█▓·"
+"""What a bar is made of: a range, where in it the optimum can be or the best lie, and the rest."""
 
 # Those of ASCII and Latin-1, those that turn the direction of the text, halves of a character.
 _CONTROL = re.compile(
@@ -58,55 +67,10 @@ def diverged(trials: Iterable[Trial]) -> int:
     return sum(trial.diverged and trial.state is not TrialState.FAIL for trial in trials)
 
 
-def number(value: Any) -> str:
-    """Return a setting's value in three significant digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def score(value: float, sign: Literal["", "+"] = "") -> str:
-    """Return a score; three decimals suit accuracies, others get significant digits.
-
-    Args:
-        value: The score, or a difference or an error of scores.
-        sign: "+" if a positive value has one too.
-    """
-    if 0 < abs(value) < 0.0005:  # three decimals would be 0.000
-        return f"{value:{sign}.3g}"
-    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign}.4g}"
-
-
 def ordinal(number: int) -> str:
     """Return a place in a row, as `2nd`."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
-
-
-def edge(axis: Axis, value: float) -> str:
-    """Return an end of a range; powers of ten on log axes as 1e-06."""
-    if not isinstance(value, int) and getattr(axis, "log", False):
-        exponent = round(math.log10(value))
-        if math.isclose(value, 10.0**exponent):
-            return f"{value:.0e}"
-    return number(value)
-
-
-def extent(axis: Axis) -> str:
-    """Return a range, as `1e-06 … 1e-02   log`."""
-    if isinstance(axis, Choice):
-        return " | ".join(map(str, axis.choices))
-    log = "   log" if axis.log else ""
-    return f"{edge(axis, axis.low)} … {edge(axis, axis.high)}{log}"
-
-
-def condition(axis: Axis) -> str:
-    """Return when a parameter exists, as `   when optimizer is momentum or nesterov`."""
-    parts = [f"{parent} is {' or '.join(map(str, v))}" for parent, v in (axis.when or {}).items()]
-    return "   when " + " and ".join(parts) if parts else ""
-
-
-def settings(params: Mapping[str, Any], separator: str = ", ") -> str:
-    """Return parameters, as `lr 0.0089, weight_decay 1e-06`."""
-    return separator.join(f"{name} {number(value)}" for name, value in params.items())
 
 
 def metric(name: str) -> str:
@@ -114,13 +78,19 @@ def metric(name: str) -> str:
     return name.replace("accuracy", "acc").replace("_", " ")
 
 
-def bar(axis: Axis, scale: Sequence[Axis], marked: tuple[float, float] | None = None) -> str:
+def bar(
+    axis: Axis,
+    scale: Sequence[Axis],
+    marked: tuple[float, float] | None = None,
+    mark: str = OPTIMUM,
+) -> str:
     """Return a range as a bar on a scale that several ranges share.
 
     Args:
         axis: The range, drawn as ░ between its ends.
         scale: All ranges that are to be comparable; the bar spans them.
-        marked: Ends of a part of the range, drawn as █.
+        marked: Ends of a part of the range.
+        mark: How that part is drawn: `OPTIMUM` or `BEST`.
     """
     if isinstance(axis, Choice):
         return " | ".join(map(str, axis.choices))
@@ -138,14 +108,31 @@ def bar(axis: Axis, scale: Sequence[Axis], marked: tuple[float, float] | None = 
         first = min(first, BAR - 1)
         return range(first, max(last, first + 1))
 
-    drawn = ["·"] * BAR
+    drawn = [ELSEWHERE] * BAR
     for i in cells(axis.low, axis.high):
-        drawn[i] = "░"
+        drawn[i] = RANGE
     for i in cells(*marked) if marked else ():
-        drawn[i] = "█"
+        drawn[i] = mark
     left = max(len(edge(axis, a.low)) for a in numeric)
     right = max(len(edge(axis, a.high)) for a in numeric)
     return f"{edge(axis, axis.low):>{left}} {''.join(drawn)} {edge(axis, axis.high):<{right}}"
+
+
+def legend(bars: Iterable[str], best: str) -> str:
+    """Return what the signs in some bars mean.
+
+    Args:
+        bars: The bars.
+        best: Whose best lie where `BEST` is.
+    """
+    drawn = "".join(bars)
+    meanings = {
+        OPTIMUM: "where the optimum can be",
+        BEST: f"where {best} lie",
+        ELSEWHERE: "outside, another stage's range",
+    }
+    told = [f"{sign} {meaning}" for sign, meaning in meanings.items() if sign in drawn]
+    return "   ".join([f"{RANGE} range", *told])
 
 
 def extremes(

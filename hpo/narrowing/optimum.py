@@ -15,8 +15,9 @@ import numpy as np
 from hpo.narrowing.decision import Side
 from hpo.narrowing.evidence import parameters
 from hpo.narrowing.positions import Positions
+from hpo.narrowing.ruler import cell
 from hpo.narrowing.surrogate import Array, Surrogate
-from hpo.space import Space
+from hpo.space import Choice, Space
 from hpo.trial import Trial
 
 _EVEN = 350  # candidates all over the box
@@ -24,6 +25,7 @@ _NEAR = 350  # candidates around the best
 _SPREADS = (0.03, 0.1, 0.25)
 _REFINING = np.geomspace(0.1, 0.005, 6)
 _ROUND = 300
+_PARTS = 20  # of a range, each with its share of the optima
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,24 @@ class Optimum:
         """Return the positions of the drawn optima on an axis."""
         best = self.functions.argmax(axis=1)
         return np.asarray(self._column(name)[best])
+
+    def shares(self, name: str) -> list[float]:
+        """Return the shares of the drawn optima in each twentieth of a range, low to high.
+
+        A value of a discrete axis is spread over its cell.
+        """
+        axis = self.space[name]
+        assert not isinstance(axis, Choice)
+        edges = np.linspace(0.0, 1.0, _PARTS + 1)
+        found = np.zeros(_PARTS)
+        for position, count in zip(*np.unique(self.column(name), return_counts=True), strict=True):
+            low, high = cell(axis, axis.from_unit(float(position)))
+            if axis.discrete:
+                inside = np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1])
+                found += count * np.clip(inside, 0.0, None) / (high - low)
+            else:
+                found[min(int(position * _PARTS), _PARTS - 1)] += count
+        return [float(share) for share in found / found.sum()]
 
     def loss(self, name: str, side: Side) -> float:
         """Return what would be lost on average without the half of a range at one side."""

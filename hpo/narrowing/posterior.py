@@ -170,6 +170,7 @@ class Reach:
     losses: Mapping[Side, float]  # what the half at each side is worth, in sd of the scores
     lean: Side | None
     cliffs: Mapping[Side, float]  # where training first diverges beyond the hull
+    optima: Sequence[float]  # the shares of the optima in equal parts of the range
 
     @classmethod
     def of(
@@ -218,7 +219,8 @@ class Reach:
         ]
         inside = min(low, *values), max(high, *values)
         lean = leaning[0] if leaning else None
-        return cls((low, high), hull, inside, edges, losses, lean, rims)
+        optima = optimum.shares(name)
+        return cls((low, high), hull, inside, edges, losses, lean, rims, optima)
 
     def box(self, axis: Numeric) -> tuple[float, float]:
         """Return what remains of the axis, in positions."""
@@ -253,6 +255,7 @@ def _numeric(
         "lean": reach.lean,
         "worth": max(reach.losses.values()),
         "cliff": dict(reach.cliffs),  # a position, like `kept`
+        "optima": list(reach.optima),
     }
     decision = compared(axis, new, _reason(axis, new, reach, stuck), numbers)
     if stuck is None:

@@ -55,9 +55,21 @@ def cell(axis: Numeric, value: float) -> tuple[float, float]:
     return u, u
 
 
+def at(axis: Numeric, u: float) -> float:
+    """Return the real number at a position, also outside the box."""
+    low: float = axis.low
+    high: float = axis.high
+    step = _step(axis)
+    if step is not None:  # the cells of the first and the last value belong to the box
+        low, high = low - step / 2, low + (axis.count - 0.5) * step
+    if axis.log:
+        return math.exp(math.log(low) + u * math.log(high / low))
+    return low + u * (high - low)
+
+
 def decades(axis: Numeric) -> float:
     """Return the width of a log axis."""
-    return math.log10(_at(axis, 1.0) / _at(axis, 0.0))
+    return math.log10(at(axis, 1.0) / at(axis, 0.0))
 
 
 def text(axis: Numeric, value: float) -> str:
@@ -76,7 +88,7 @@ def shrunk(axis: Numeric, u: tuple[float, float], inside: tuple[float, float]) -
         u: Positions of the new edges; an edge at 0 or 1 (or beyond) stays exactly as it is.
         inside: Lowest and highest value that must remain.
     """
-    low, high = (_at(axis, position) for position in u)
+    low, high = (at(axis, position) for position in u)
     step = _step(axis)
     if step is None:
         box = low, high
@@ -106,7 +118,7 @@ def grown(axis: Numeric, new: Numeric, side: Side, limits: tuple[float, float]) 
     up = side == "upper"
     sign, limit, end = (1, limits[1], axis.high) if up else (-1, limits[0], axis.low)
     share = min(0.5, 2.0 / decades(axis)) if axis.log else 0.5
-    edge = _at(axis, 1.0 + share if up else -share)
+    edge = at(axis, 1.0 + share if up else -share)
     step = _step(axis)
     if step is None:
         edge = _readable(axis, edge, (axis.low, axis.high), ROUND_HALF_EVEN)
@@ -117,25 +129,13 @@ def grown(axis: Numeric, new: Numeric, side: Side, limits: tuple[float, float]) 
         if axis.log:
             limit = max(limit, 1)  # whatever [limits] says, a logarithm needs it
         last = axis.count - 1 if up else 0
-        fitting = math.floor(sign * (edge - _at(axis, 1.0 if up else 0.0)) / step + _EPS)
+        fitting = math.floor(sign * (edge - at(axis, 1.0 if up else 0.0)) / step + _EPS)
         room = math.floor(sign * (limit - axis.value_at(last)) / step + _EPS)
         steps = min(max(fitting, 1), room)
         if steps <= 0:
             return new
         edge = axis.value_at(last + sign * steps)
     return with_ends(new, new.low, edge) if up else with_ends(new, edge, new.high)
-
-
-def _at(axis: Numeric, u: float) -> float:
-    """Return the real number at a position, also outside the box."""
-    low: float = axis.low
-    high: float = axis.high
-    step = _step(axis)
-    if step is not None:  # the cells of the first and the last value belong to the box
-        low, high = low - step / 2, low + (axis.count - 0.5) * step
-    if axis.log:
-        return math.exp(math.log(low) + u * math.log(high / low))
-    return low + u * (high - low)
 
 
 def _step(axis: Numeric) -> float | None:

@@ -24,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hpo.errors import ObjectiveError, UsageError
 from hpo.overview import show
-from hpo.reports import frames, hooks, panels, style
+from hpo.reports import frames, hooks, optima, panels, style
 from hpo.reports.importance import importances, widest
 from hpo.reports.style import NothingToDraw, compact, cut, look, plain
 from hpo.space import Choice
@@ -253,24 +253,30 @@ def history(summary: Summary) -> Figure:
 
 @look()
 def ranges(summary: Summary) -> Figure:
-    """Draw the range of each parameter, stage by stage, with the trials as dots."""
+    """Draw the range of each parameter, stage by stage, with the trials as dots.
+
+    Below the range of a stage that another follows from: where the optimum can be.
+    """
     axes, stages, trials = widest(summary), summary.stages, _all_trials(summary)
-    best = summary.best()
+    best, decided = summary.best(), optima.decisions(summary)
+    pitch = optima.PITCH if decided else 1.0
+    lowest = pitch * (len(stages) - 1)
     figure = style.sheet(
         summary,
-        *panels.size_of_grid(len(axes), 0.7 + 0.5 * len(stages)),
+        *panels.size_of_grid(len(axes), 1.2 + 0.5 * lowest),
         "the ranges, stage by stage",
         note="In each bar the trials of the stage run from top to bottom.",
         legend=[
             Patch(color=style.PALE, label="range"),
             *panels.mark_keys(trials, "completed (darker is better)"),
             *([panels.star_key()] if best else []),
+            *optima.keys(decided),
         ],
     )
     # Diverged trials are grey: their floor would take up the whole scale.
     completed = [t.value for t in trials if panels.kind_of(t) == "completed"]
     scale = panels.value_colours(summary, [value for value in completed if value is not None])
-    rows = {stage.number: row for row, stage in enumerate(stages)}
+    rows = {stage.number: pitch * row for row, stage in enumerate(stages)}
     counts = {stage.number: _count(summary, stage) for stage in stages}
 
     def height(trial: Trial) -> float:
@@ -285,9 +291,13 @@ def ranges(summary: Summary) -> Figure:
     for ax, (name, axis) in zip(grid, axes.items(), strict=True):
         panels.draw_parameter(ax, name, axis)
         ax.grid(False, axis="y")
-        labels = [panels.draw_range(ax, row, stage, name, axis) for row, stage in enumerate(stages)]
-        ax.set_yticks(range(len(stages)), labels)
-        ax.set_ylim(len(stages) - 0.5, -0.5)
+        bars = list(rows.values())
+        labels = [panels.draw_range(ax, *on, name, axis) for on in zip(bars, stages, strict=True)]
+        ax.set_yticks(bars, labels)
+        ax.set_ylim(lowest + 0.5, -0.5)
+        for each in decided:
+            if each.name == name:
+                optima.draw(ax, rows[each.stage], each, axis)
         mine = [trial for trial in trials if name in trial.params]
         place = partial(panels.place_on, name, axis)
         panels.draw_trials(ax, mine, place, height, colour)

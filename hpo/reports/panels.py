@@ -271,7 +271,7 @@ def draw_parameter(ax: Axes, name: str, axis: Axis) -> None:
     style.write_ticks(ax.xaxis, low, high, log=axis.log, whole=isinstance(axis, Int))
 
 
-def draw_range(ax: Axes, row: int, stage: Stage, name: str, widest_axis: Axis) -> str:
+def draw_range(ax: Axes, row: float, stage: Stage, name: str, widest_axis: Axis) -> str:
     """Draw the range of one stage and return its label."""
     label = f"stage {stage.number}"
     axis = stage.space.axes.get(name)

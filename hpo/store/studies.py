@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from hpo import note
 from hpo.definition import Definition, stored_definition
 from hpo.errors import NotFoundError, StateError
 from hpo.objective import Description
 from hpo.space import Space
 from hpo.space_parsing import parse_space
-from hpo.store import trial_rows
+from hpo.store import notes, trial_rows
 from hpo.store.optuna_tables import studies as optuna_studies
 from hpo.store.optuna_tables import study_system_attributes, study_user_attributes, trials
 from hpo.store.tables import slots, stages, studies
@@ -94,7 +95,8 @@ def create_stage(
 ) -> Stage:
     """Insert a stage with its slots, and the Optuna study that will hold its trials.
 
-    Its number is the next of the study; the Optuna study is called `<study>/<number>`.
+    Its number is the next of the study; the Optuna study is called `<study>/<number>`, and has a
+    note on why the stage was made.
     """
     last = connection.scalar(select(func.max(stages.c.number)).where(stages.c.study_id == study.id))
     number = (last or 0) + 1
@@ -129,7 +131,9 @@ def create_stage(
     ).inserted_primary_key
     assert key is not None
     _add_slots(connection, key[0], range(budget))
-    return find_stage(connection, study, number)
+    stage = find_stage(connection, study, number)
+    notes.write(connection, optuna_id, note.text(study, stage, parent))
+    return stage
 
 
 def raise_budget(connection: Connection, study: Study, stage: Stage, budget: int) -> Stage:

@@ -151,9 +151,10 @@ def test_open_pages_and_a_run_do_not_disturb_each_other(
 def test_a_study_that_was_renamed_goes_on(path: Path, home: Path, stock: Server) -> None:
     done("start", place(home, "hill", name="idle", search={"trials": 30}), "--workers", 2)
     study, before = stock.study("idle/1"), said("idle")
-    note = {"body": "mine", "version": 1}
     trial = stock.trials("idle/1")[7]["trial_id"]
-    for route in (f"{study}/note", f"{study}/{trial}/note"):
+    # The study has a note already, ours; the trial has none.
+    for route, version in ((f"{study}/note", 2), (f"{study}/{trial}/note", 1)):
+        note = {"body": "mine", "version": version}
         assert stock.ask("PUT", f"/api/studies/{route}", **note).status == 204
     assert stock.rename("idle/1", "other name").status == 201
     assert findings("idle") == []
@@ -268,8 +269,11 @@ def test_what_a_person_writes_beside_a_running_trial_is_kept(
 ) -> None:
     with patient(home, "noted") as study:
         stage, trial = stock.study("noted/1"), stock.trials("noted/1")[0]["trial_id"]
+        for server in (stock, ours):
+            why = server.ask("GET", f"/api/studies/{stage}").body["note"]
+            assert why["body"].startswith("### Stage 1 of study ")
         for method, route, body in (
-            ("PUT", f"/api/studies/{stage}/note", {"body": "of all", "version": 1}),
+            ("PUT", f"/api/studies/{stage}/note", {"body": "of all", "version": 2}),
             ("PUT", f"/api/studies/{stage}/{trial}/note", {"body": "of one", "version": 1}),
             ("POST", f"/api/trials/{trial}/user-attrs", {"user_attrs": {"looks": "odd"}}),
         ):
@@ -281,6 +285,7 @@ def test_what_a_person_writes_beside_a_running_trial_is_kept(
     eventually(lambda: {t["state"] for t in stock.trials("noted/1")} == {"Complete"})
     first = stock.trials("noted/1")[0]
     assert first["note"]["body"] == "of one"
+    assert stock.ask("GET", f"/api/studies/{stage}").body["note"]["body"] == "of all"
     assert first["user_attrs"] == [{"key": "looks", "value": "odd"}]
     assert findings("noted") == []
 

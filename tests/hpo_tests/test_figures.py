@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import pytest
 from matplotlib.colors import to_rgba
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 import hpo
@@ -411,7 +412,8 @@ def test_ranges_has_a_bar_for_each_stage(book):
     for ax, name in zip(figure.axes, widest(book), strict=False):
         assert ax.get_xlabel() == name
         assert ax.get_xscale() == "log"
-        ends = [(b.get_x(), b.get_x() + b.get_width()) for b in ax.patches]
+        bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+        ends = [(b.get_x(), b.get_x() + b.get_width()) for b in bars]
         axes = [stage.space[name] for stage in book.stages]
         assert ends == [pytest.approx((axis.low, axis.high)) for axis in axes]
         labels = [label.get_text() for label in ax.get_yticklabels()]

@@ -110,6 +110,41 @@ def test_an_end_off_the_lattice_is_left_alone() -> None:
     assert ends(new)[1] == 1.0
 
 
+# The shares of the optima -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("axis", "optimum"), [(UNIT, 0.3), (LR, 1e-4), (Float(-3.0, 9.0), 9.0)])
+def test_the_optima_are_told_in_twentieths_of_the_range(axis: Float, optimum: float) -> None:
+    trials = swept(axis, lambda x: -abs(axis.to_unit(x) - axis.to_unit(optimum)))
+    numbers = one(axis, trials, noise=0.1).numbers
+    shares = numbers["optima"]
+    assert len(shares) == 20
+    assert sum(shares) == pytest.approx(1.0)
+    low, high = (axis.to_unit(end) for end in numbers["hull"])
+    assert low <= axis.to_unit(optimum) <= high
+    for part, share in enumerate(shares):
+        assert share == 0.0 or (part / 20 <= high and (part + 1) / 20 >= low)
+    near = [s for i, s in enumerate(shares) if abs((i + 0.5) / 20 - axis.to_unit(optimum)) < 0.2]
+    assert sum(near) > 0.9
+
+
+def test_an_optimum_of_whole_numbers_is_spread_over_its_cell() -> None:
+    axis = Int(1, 4)  # five twentieths each
+    found = one(axis, swept(axis, lambda x: float(x == 2)), noise=0.3).numbers
+    shares = np.array(found["optima"])
+    assert shares.sum() == pytest.approx(1.0)
+    assert np.ptp(shares.reshape(4, 5), axis=1) == pytest.approx(0.0)
+    assert shares.reshape(4, 5).sum(axis=1)[1] > 0.5
+    # In logarithms the cells of small numbers are wider: that of 1 is [0.5, 1.5] of [0.5, 10.5].
+    axis = Int(1, 10, log=True)
+    shares = np.array(one(axis, swept(axis, lambda x: float(x == 1))).numbers["optima"])
+    wide = math.log(1.5 / 0.5) / math.log(10.5 / 0.5)
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[: int(20 * wide)] == pytest.approx(shares[0])
+    assert shares[0] * 20 * wide == pytest.approx(1.0)
+    assert not shares[int(20 * wide) + 1 :].any()
+
+
 # Choices -----------------------------------------------------------------------------------------
 
 

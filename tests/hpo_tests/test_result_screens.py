@@ -299,7 +299,7 @@ def proposal(seeds):
     decision = narrowing.decide(
         SPACE, trials, direction="maximize", limits={}, rng=rng, replicates=seeds
     )
-    return Proposal(found.study, found.last, decision, "narrow", 9, "tpe", 30 * seeds)
+    return Proposal(found.study, found.last, decision, "narrow", 9, "tpe", 30 * seeds, None)
 
 
 @pytest.mark.parametrize(("seeds", "what"), [(1, "30 trials"), (3, "30 settings, 3 seeds each")])

@@ -223,7 +223,65 @@ def test_a_narrow_terminal_keeps_the_bars_whole(home, monkeypatch, capsys):
         monkeypatch.setattr(type(console.out), "width", width)
         tables.study(hpo.show(1))
         shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
-        assert len(re.findall(r"1e-06 [·░█]{10} 1e-02", shown)) == 1
+        assert len(re.findall(r"1e-06 [·░█▓]{10} 1e-02", shown)) == 1
+
+
+def bars_of(shown):
+    """Return the bars of a screen, and what it says of their signs."""
+    legend = next((line for line in shown.splitlines() if line.startswith("░ range")), None)
+    return re.findall(r"[·░█▓]{10}", shown), legend
+
+
+def test_show_marks_where_the_optimum_can_be_once_a_stage_followed(home):
+    place(home, "slope", search={"trials": 30})
+    done("start", "my.toml")
+    (bar,), legend = bars_of(done("show", 1).stdout)
+    assert re.fullmatch(r"░+▓+", bar)
+    assert legend == "░ range   ▓ where its five best lie"
+    done("narrow", 1)
+    (first, second), legend = bars_of(done("show", 1).stdout)
+    assert first == "░░░░░░█···", "the upper edge"
+    assert re.fullmatch(r"··+░*▓+", second)
+    assert legend == (
+        "░ range   █ where the optimum can be   ▓ where its five best lie   "
+        "· outside, another stage's range"
+    )
+    (old, new), legend = bars_of(done("narrow", 1, "--dry-run", "--from-stage", 1).stdout)
+    assert (old, new) == (first, second.replace("▓", "░"))
+    assert legend == "░ range   █ where the optimum can be   · outside, another stage's range"
+
+
+def test_the_newest_of_several_branches_is_shown(home):
+    place(home, "hill", search={"trials": 30})
+    done("start", "my.toml")
+    done("narrow", 1, "--trials", 2)
+    low, high = hpo.show(1).last.evidence["axes"]["x"]["numbers"]["hull"]
+    assert 1e-6 < low < 1e-3 < high < 1e-2
+    (first, _), _ = bars_of(done("show", 1).stdout)
+    assert re.fullmatch(r"░+█+░+", first)
+    # Ranges set by hand say nothing about the optimum, and do not hide what was known.
+    done("narrow", 1, "--from-stage", 1, "--range", "x=1e-5:1e-2", "--trials", 2)
+    assert bars_of(done("show", 1).stdout)[0][0] == first
+
+
+def test_the_book_knows_the_best_five_only(home):
+    place(home, "hill", search={"trials": 30})
+    done("start", "my.toml")
+    (five,), _ = bars_of(done("show", 1).stdout)
+    dry, legend = bars_of(done("narrow", 1, "--dry-run", "--rule", "book").stdout)
+    assert dry[0] == five
+    assert legend == "░ range   ▓ where the best lie   · outside, another stage's range"
+    done("narrow", 1, "--rule", "book")
+    bars, legend = bars_of(done("show", 1).stdout)
+    assert bars[0] == five
+    assert "█" not in legend
+
+
+def test_choices_alone_need_no_legend(home):
+    space = {"optimizer": {"choices": ["sgd", "a░█"]}}
+    place(home, "forked", space=space, search={"trials": 2})
+    done("start", "my.toml")
+    assert bars_of(done("show", 1).stdout) == ([], None)
 
 
 # Streams
