@@ -544,7 +544,8 @@ def test_titles_tell_what_is_shown_and_no_text_is_tiny(storage, drawn, study):
         header = " ".join(t.get_text() for t in figure.texts).replace("\N{NO-BREAK SPACE}", " ")
         assert header.startswith(style.plain(summary.study.name, 8)[:4])
         assert style.plain(summary.study.definition.metric) in header
-        assert f"stage 1 (start, random): {summary.stages[0].budget} trials" in header
+        first = summary.stages[0]
+        assert f"stage 1 (start, {first.sampler}): {first.budget} trials" in header
         assert min(t.get_size() for t in texts(figure)) >= 7
         width, height = figure.canvas.get_width_height()
         for text in [*figure.texts, *figure.legends[:1]]:
