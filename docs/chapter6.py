@@ -103,7 +103,7 @@ def run(name: str, database: Path, storage: str, quick: bool) -> None:
     for number in range(known[study], stages):
         hpo_command("narrow", study, storage=storage)
         if len(hpo.show(study, storage=storage).searches) == number:
-            sys.exit(f"{study} has {number} of its {stages} stages, and narrow made no other")
+            return  # another is not worth its trials, and the page says so
 
 
 def hpo_command(*arguments: str, storage: str) -> None:
@@ -145,7 +145,7 @@ def section(name: str, summary: Summary, quick: bool) -> str:
     seeds = max(stage.seeds for stage in stages)
     replicates = f", {seeds} seeds for each setting" if seeds > 1 else ""
     options = " --quick" if quick else ""
-    options += f" --stages {len(stages)}" if len(stages) > 1 else ""
+    options += f" --stages {STAGES}" if name == NARROWED else ""
     lines = [
         f"## {name}\n",
         f"{about.strip()}\n",
@@ -154,6 +154,8 @@ def section(name: str, summary: Summary, quick: bool) -> str:
     ]
     if name == NARROWED:
         lines += [f"- {ranges(stage)}" for stage in stages]
+        if len(stages) < STAGES:
+            lines.append("- no other: it was not worth its trials, by the rule of `hpo narrow`")
         lines.append("")
         lines.append(f"![the best twenty](chapter6/{name}-best.png)\n")
         lines.append("The best five inside the book's range:\n")
