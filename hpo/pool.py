@@ -17,6 +17,7 @@ from typing import Any
 from hpo.definition import Definition
 from hpo.errors import ObjectiveError, UsageError
 from hpo.objective import Description
+from hpo.threads import ONE_THREAD
 
 Message = dict[str, Any]
 
@@ -25,19 +26,6 @@ LARGEST_CHUNK = 2**20
 
 LONGEST_LINE = 65536
 """What an objective prints without an end is shown in pieces of this many bytes."""
-
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    ),
-    "1",
-)
-"""One BLAS thread per worker: the same bits on every run, and no fight over the cores."""
 
 
 class Worker:
@@ -63,7 +51,8 @@ class Worker:
                     bufsize=0,  # what was read ahead would not wake `wait`
                     pass_fds=[theirs.fileno()],
                     process_group=0,
-                    env={**os.environ, **_ONE_THREAD},
+                    # One BLAS thread: the same bits on every run, and no fight over the cores.
+                    env={**os.environ, **ONE_THREAD},
                 )
             except OSError as error:
                 raise ObjectiveError(

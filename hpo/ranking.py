@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hpo.finalist import Finalist
 from hpo.narrowing.standing import FEWEST, Standing, by_means, is_rival, settings_of
 from hpo.noise import result_noise
+from hpo.objective import share_error
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, key_of
 
@@ -61,7 +62,12 @@ class Ranking:
         from hpo.narrowing.recommendation import standings
 
         spaces = [stage.space for stage, _ in reversed(self.searches)]
-        return standings(spaces, settings, direction, noise)
+        found = standings(spaces, settings, direction, noise)
+        values = [value for setting in settings for value in setting.values]
+        data, metric = self.study.description, self.study.definition.metric
+        if data is None or any(share_error(metric, v, data["validation"]) is None for v in values):
+            return found
+        return [replace(s, mean=min(max(s.mean, 0.0), 1.0)) for s in found]
 
     def _settle(self, settled: Stage, found: Sequence[Standing]) -> list[Standing]:
         """Return the ranking in which confirmed settings go by their fresh seeds alone.
@@ -72,16 +78,18 @@ class Ranking:
         gone = {key_of(f.params) for f, _ in self.finalists if f.sound or f.diverged}
         others = [s for s in found if key_of(s.trial.params) not in gone]
         earlier = [replace(s, tied=False) for s in others if s.trial.stage < settled.number]
-        later = [(0, s) for s in others if s.trial.stage > settled.number]
+        later = [s for s in others if s.trial.stage > settled.number]
         confirmed = [
-            (f.lost, _standing(f, interval is not None and interval.tied))
+            _standing(f, interval is not None and interval.tied)
             for f, interval in self.finalists
             if f.sound
         ]
-        contenders = sorted([*confirmed, *later], key=lambda each: (each[0], -sign * each[1].mean))
+        # Seeds that a finalist lost count among the finalists; a later setting has only a mean.
+        ahead = [s for s in later if not confirmed or sign * (s.mean - confirmed[0].mean) > 0]
+        contenders = [*ahead, *confirmed, *later[len(ahead) :]]
         if not contenders:
             return earlier
-        first, *rest = [standing for _, standing in contenders]
+        first, *rest = contenders
 
         def with_tie(contender: Standing) -> Standing:
             # Among themselves the finalists are compared seed by seed, which tells more.

@@ -167,6 +167,11 @@ class Summary:
         return Ranking(self.study, searches, settled, finalists).standings()
 
     @property
+    def maximum(self) -> Trial | None:
+        """The trial of a search with the best score, however lucky; None without a result."""
+        return next((t for t in self.top(count=1) if not t.diverged), None)
+
+    @property
     def weighed(self) -> bool:
         """Whether the settings are enough to weigh each against its neighbours."""
         return len(self.ranking) >= FEWEST
@@ -219,8 +224,8 @@ class Summary:
         if best is None:
             return None
         ties = [{"stage": t.stage, "trial": t.number} for t in self.ties]
-        top = self.top(count=1)[0]
-        maximum = {"stage": top.stage, "trial": top.number, "value": top.value}
+        top = self.maximum
+        maximum = top and {"stage": top.stage, "trial": top.number, "value": top.value}
         tested = [use for use in self.uses if use.same_setting(best.stage, best.trial)]
         test = {"test": self.use_json(tested[-1])} if tested else {}
         return {**best.to_json(), "ties": ties, "maximum": maximum, **test}

@@ -33,6 +33,7 @@ VOCABULARY = (
     "finding",
     "importing",
     "use",
+    "threads",
     "wording",
     "note",
 )

@@ -226,8 +226,8 @@ def best(summary: Summary) -> None:
             f"All scores share {examples:,} validation examples, and may together be off by "
             f"± {words.score(offset)}."
         )
-    top = summary.top(count=1)[0]
-    if (top.stage, top.number) != (found.stage, found.trial) and top.value is not None:
+    top = summary.maximum
+    if top is not None and top.value is not None and top.params != found.params:
         trial = f"trial {top.stage}/{top.number}"
         err.print(f"Best score of a single trial: {words.score(top.value)} ({trial}).")
     if not stage.searches:
@@ -267,8 +267,8 @@ def _lost(summary: Summary, stage: Stage) -> str:
 
 
 def _gain(summary: Summary, stage: Stage) -> None:
-    if stage.parent is None:
-        return
+    if stage.parent is None or summary.settled is not None:
+        return  # what was confirmed belongs to no search any more
     parent = next(s for s in summary.stages if s.number == stage.parent)
     new, old = (
         next((each for each in summary.ranking if each.trial.stage == s.number), None)

@@ -93,11 +93,11 @@ def duplicates(case: Case) -> Verdict | None:
     again = len(tried) - len(set(tried))
     if again <= _MANY_TWICE * len(tried):
         return Verdict("duplicates", "pass", f"{again} of {len(tried)} settings were tried before")
-    axes = case.stage.space.axes.values()
+    space = case.study.definition.space
     message = f"{again} of {len(tried)} settings were tried before"
     remedy = "Vary more parameters, or replicate on purpose: seeds in [search]"
-    if all(axis.discrete for axis in axes) and not case.stage.space.conditional:
-        different = math.prod(axis.count for axis in axes)
+    if all(axis.discrete for axis in space.axes.values()) and not space.conditional:
+        different = math.prod(axis.count for axis in space.axes.values())
         message += f"; the space has {different:,}"
         remedy = f"hpo start DEFINITION --sampler grid --trials {different}"
     return Verdict("duplicates", "warn", message, remedy)

@@ -47,7 +47,7 @@ def noise(case: Case) -> Verdict | None:
     if found is not None:
         return found
     ranking = case.summary.ranking
-    if len(ranking) < 2:
+    if len(ranking) < 2 or (case.noise is None and not case.summary.weighed):
         return None
     first, second = (standing.mean for standing in ranking[:2])
     message = f"the best two are expected to reach {first:.3g} and {second:.3g}"

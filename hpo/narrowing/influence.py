@@ -13,7 +13,7 @@ import numpy as np
 
 from hpo.narrowing.evidence import Evidence
 from hpo.narrowing.positions import Positions
-from hpo.narrowing.surrogate import Array, Surrogate
+from hpo.narrowing.surrogate import Array, Surrogate, in_units, unit_of
 
 _SETTINGS = 500
 
@@ -36,8 +36,12 @@ def influence(
     """
     space, positions = evidence.space, Positions(evidence.space)
     rows = positions.of([trial.params for trial in evidence.usable])
-    scores = evidence.sign * np.array([trial.value for trial in evidence.usable], dtype=float)
-    variances = None if noise is None else noise**2 / np.array(evidence.repeats, dtype=float)
+    values = evidence.sign * np.array([trial.value for trial in evidence.usable], dtype=float)
+    unit = unit_of(values)
+    scores, variances = in_units(values, unit), None
+    if noise is not None:
+        repeats = np.array(evidence.repeats, dtype=float)
+        variances = in_units(np.array(noise), unit) ** 2 / repeats
     surrogate = Surrogate.fit(rows, scores, variances, positions.categorical)
 
     def expected(units: Array) -> tuple[Array, list[dict[str, Any]]]:

@@ -64,7 +64,7 @@ class Optimum:
         positions = Positions(space)
         rows = positions.of([trial.params for trial in trials])
         surrogate = Surrogate.fit(rows, scores, variances, positions.categorical)
-        best = rows[np.argsort(-scores, kind="stable")[: max(5, len(rows) // 10)]]
+        best = rows[np.argsort(-scores, kind="stable")[: min(max(5, len(rows) // 10), _NEAR)]]
         candidates = np.concatenate(
             [positions.anywhere(_EVEN, rng), positions.near(best, _SPREADS, _NEAR, rng), best]
         )

@@ -36,7 +36,7 @@ from hpo.narrowing.decision import (
 from hpo.narrowing.evidence import Evidence, cliffs, edge
 from hpo.narrowing.optimum import Optimum
 from hpo.narrowing.ruler import Numeric, cell, decades, grown, shrunk, text
-from hpo.narrowing.surrogate import Array
+from hpo.narrowing.surrogate import Array, in_units, unit_of
 from hpo.space import Choice, Scalar, Space
 from hpo.trial import Trial
 
@@ -97,12 +97,14 @@ class Question:
 
 def decide(evidence: Evidence, question: Question, rule: Rule, rng: np.random.Generator) -> Answer:
     """Return the decision on each parameter, and whether another stage is worth it."""
-    scores = evidence.sign * np.array([t.value for t in evidence.usable], dtype=float)
-    variances = None
+    observed = evidence.sign * np.array([t.value for t in evidence.usable], dtype=float)
+    unit = unit_of(observed)
+    scores, variances = in_units(observed, unit), None
     if question.noise is not None:
-        variances = question.noise**2 / np.array(evidence.repeats, dtype=float)
+        repeats = np.array(evidence.repeats, dtype=float)
+        variances = in_units(np.array(question.noise), unit) ** 2 / repeats
     if _alike(scores, variances):
-        return _flat(evidence, question, rule, float(scores.mean()))
+        return _flat(evidence, question, rule, unit * float(scores.mean()))
 
     decisions: dict[str, AxisDecision] = {}
     warnings: list[str] = []
@@ -130,7 +132,7 @@ def decide(evidence: Evidence, question: Question, rule: Rule, rng: np.random.Ge
             reach = Reach.of(axis, name, optimum, trials, values)
             decisions[name], stuck = _numeric(axis, name, reach, question, rule)
             warnings += stuck
-    gain = next((known.gain for known in optima if known.space == evidence.space), None)
+    gain = next((unit * known.gain for known in optima if known.space == evidence.space), None)
     grows = any(decision.action == "widen" for decision in decisions.values())
     stop = None if grows else _not_worth_it(gain, question.noise)
     return Answer(decisions, warnings, gain, stop)

@@ -15,7 +15,7 @@ import numpy as np
 
 from hpo.narrowing.positions import Positions
 from hpo.narrowing.standing import Setting, Standing, is_rival
-from hpo.narrowing.surrogate import Surrogate
+from hpo.narrowing.surrogate import Surrogate, in_units, unit_of
 from hpo.space import Axis, Choice, Space
 
 _COMPARED = 1000  # settings that are compared with the first: the time grows with their number
@@ -35,15 +35,15 @@ def standings(
         direction: "maximize" or "minimize".
         noise: Standard deviation of one result; None if it is not known.
     """
-    # In units of the largest score, the square of any of them is finite.
-    unit = max(abs(setting.mean) for setting in settings) or 1.0
-    unit = unit if direction == "maximize" else -unit
+    means = np.array([setting.mean for setting in settings])
+    unit = unit_of(means) if direction == "maximize" else -unit_of(means)
     positions = Positions(_frame(spaces))
     rows = positions.of([setting.first.params for setting in settings])
-    scores = np.array([setting.mean / unit for setting in settings])
+    scores = in_units(means, unit)
     variances = None
     if noise is not None:
-        variances = (noise / unit) ** 2 / np.array([len(setting.values) for setting in settings])
+        repeats = np.array([len(setting.values) for setting in settings])
+        variances = in_units(np.array(noise), unit) ** 2 / repeats
     surrogate = Surrogate.fit(rows, scores, variances, positions.categorical)
     mean = surrogate.mean(rows)
     # What it has lifted it knows too little of; the bottom of the ranking goes by its scores.

@@ -21,7 +21,9 @@ Mask = npt.NDArray[np.bool_]
 _STEPS = 25
 _LEARNT_FROM = 400  # rows that its parameters are learnt from: the time is cubic in them
 _MOST = 2000  # rows that it conditions on
+_AT_ONCE = 2000  # rows that are asked about at the same time: memory grows with their number
 _EVEN = 1000  # points at which is asked what scores are common
+_LARGEST = 1e150
 _JITTER = 1e-8  # keeps a covariance of equal rows positive
 
 # Logarithms of the parameters are normal a priori: (centre, standard deviation).
@@ -89,7 +91,9 @@ class Surrogate:
 
     def mean(self, rows: Array) -> Array:
         """Return the expected score at each row."""
-        return self.centre + self.scale * (self._covariance(rows).T @ self.weights)
+        blocks = (rows[i : i + _AT_ONCE] for i in range(0, len(rows), _AT_ONCE))
+        means = [self._covariance(block).T @ self.weights for block in blocks]
+        return self.centre + self.scale * np.concatenate(means)
 
     def joint(self, rows: Array) -> tuple[Array, Array]:
         """Return the expected score at each row, and the covariance of what it really is."""
@@ -109,6 +113,21 @@ class Surrogate:
     def _covariance(self, rows: Array) -> Array:
         distances = _distances(self.rows, rows, self.categorical, self.lengths)
         return self.amplitude * _shape(distances)
+
+
+def unit_of(scores: Array) -> float:
+    """Return a unit in which common scores are about 1, so that squares of any are finite.
+
+    In units of the largest score, one loss that exploded would leave nothing of the others.
+    """
+    sizes = np.abs(scores)
+    return float(np.median(sizes) or sizes.max() or 1.0)
+
+
+def in_units(scores: Array, unit: float) -> Array:
+    """Return scores in a unit, none larger than what can be squared."""
+    with np.errstate(over="ignore"):
+        return np.clip(scores / unit, -_LARGEST, _LARGEST)
 
 
 def misfit(
@@ -185,7 +204,8 @@ def _floor(rows: Array, scores: Array, categorical: Mask) -> float:
     even = rng.random((_EVEN, rows.shape[1]))
     for column in np.flatnonzero(categorical):
         even[:, column] = rng.choice(np.unique(rows[:, column]), size=_EVEN)
-    distances = np.zeros((len(even), len(rows)))
+    # Of equal rows, as those of a choice are, no score must stand for all others.
+    distances = _JITTER**2 * rng.random((len(even), len(rows)))
     for points, column in zip(even.T, rows.T, strict=True):
         distances += _gap(points, column, unordered=False)
     nearest = distances.argmin(axis=1)

@@ -2,6 +2,7 @@
 
 import math
 import random
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
@@ -201,6 +202,29 @@ def test_unknown_noise_is_estimated() -> None:
     assert median(0.9 - bowl(f.trial.params) for f in found) < median(
         0.9 - bowl(f.maximum.params) for f in found
     )
+
+
+def test_losses_that_exploded_leave_the_others_as_they_are() -> None:
+    rng = random.Random(0)
+    score = [0.5 + rng.gauss(0, 0.02) for _ in range(40)]
+    for huge in (1e20, 1e200, 1e308):
+        trials = [trial(i, {"x": i / 40}, huge if i % 3 == 0 else v) for i, v in enumerate(score)]
+        first = standings([X], sound(trials), "minimize", None)[0]
+        assert first.mean == pytest.approx(0.5, abs=0.05)
+        assert first.sd is not None
+        assert first.sd < 0.05
+
+
+def test_many_settings_take_no_memory_of_their_square() -> None:
+    n = 12_000
+    trials = [trial(i, {"x": i / n}, 0.8 - (i / n - 0.5) ** 2) for i in range(n)]
+    tracemalloc.start()
+    found = standings([X], sound(trials), "maximize", 0.02)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 500 * 2**20
+    assert found[0].trial.params["x"] == pytest.approx(0.5, abs=0.05)
+    assert len(found) == n
 
 
 # A few settings ----------------------------------------------------------------------------------

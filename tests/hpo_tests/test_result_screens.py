@@ -227,7 +227,7 @@ def test_diverged_trials_are_not_among_the_best(capsys):
         "Best\n  Best-1 (score: 0.500) | x: 0.1\n  Best-2 (score: 0.250) | x: 0.2\n"
     )
     tables.study(found)
-    assert "0 ░█░░░░░░░░ 1" in capsys.readouterr().out
+    assert "0 ░▓░░░░░░░░ 1" in capsys.readouterr().out
 
 
 def test_only_diverged_trials(capsys, monkeypatch):

@@ -246,6 +246,38 @@ def test_later_settings_compete_with_the_confirmed_ones():
     assert {order(close)[0], round(10 * close.ties[0].params["x"])} == {1, 7}
 
 
+def test_a_finalist_that_lost_a_seed_is_still_better_than_what_is_worse():
+    means = {0: [0.9, 0.9, None], 1: [0.9, None, 0.9]}
+    later = [row(5 + n, 0.2 + n / 1e3, stage=3) for n in range(5)]
+    assert order(confirmed(means, later=later))[:2] == [0, 1]
+    assert order(confirmed(means, later=[*later, row(0, 0.99, stage=3)]))[:2] == [0, 1]
+    better = confirmed(means, later=[row(9, 0.99, stage=3), row(10, 0.98, stage=3)])
+    assert order(better)[:4] == [9, 10, 0, 1]
+
+
+def test_finalists_are_compared_seed_by_seed():
+    # The seeds differ far more than the settings do, but in the same way for both.
+    means = {0: [0.1, 0.5, 0.9], 1: [0.08, 0.479, 0.881]}
+    assert confirmed(means).ties == []
+    assert [t.params["x"] for t in confirmed({0: means[0], 1: [0.9, 0.1, 0.5]}).ties] == [0.1]
+
+
+def test_no_accuracy_above_one_is_expected():
+    trials = [replace(row(n, 0.98 + n / 1e3), params={"x": n / 20}) for n in range(20)]
+    best = summary(trials, validation=10_000).best()
+    assert best is not None
+    assert 0.99 < best.mean <= 1.0
+    assert all(0 <= standing.mean <= 1 for standing in summary(trials).ranking)
+
+
+def test_what_is_left_of_a_study_whose_search_was_deleted():
+    found = confirmed({0: [0.5, 0.5, 0.5]})
+    left = replace(found, trials=[[], found.trials[1]])
+    said = left.best_json()
+    assert said is not None
+    assert (said["stage"], said["maximum"]) == (2, None)
+
+
 def test_lost_replicates_come_before_means():
     means = {0: [0.5, 0.5, 0.5], 1: [0.9, None, 0.9], 2: [None, None, 0.95], 3: [None] * 3}
     found = confirmed(means)

@@ -145,3 +145,14 @@ def test_many_trials_take_seconds_at_most() -> None:
     where = points(500, 3, seed=2)
     where = where[bowl(where) > 0.7]
     assert surrogate.mean(where) == pytest.approx(bowl(where), abs=0.05)
+
+
+def test_one_lucky_result_of_a_choice_does_not_lift_the_others() -> None:
+    """Rows of a choice are equal: which of them is nearest must not be one and the same."""
+    rows = np.array([[place] for place in [0.0, 1.0, 2.0] * 33])
+    scores = np.array([0.0, 1.0, 0.0] * 33)
+    scores[0] = 1.01
+    surrogate = Surrogate.fit(rows, scores, np.full(99, 0.05**2), np.array([True]))
+    a, b, c = surrogate.mean(np.array([[0.0], [1.0], [2.0]]))
+    assert b == pytest.approx(1.0, abs=0.1)
+    assert max(a, c) < 0.3
