@@ -12,11 +12,12 @@ from rich.box import MARKDOWN
 from rich.table import Table
 from study_search import BOOK, LOW
 from targets import Result
-from toy_search import OUTSIDE
+from toy_search import NOTHING, OUTSIDE
 
 Line = dict[str, Any]
 
 _ORDER = ("random", "QMC", "book", "TPE", "CMA-ES", "GP", "hpo", "hpo, to the end", "TPE, wide box")
+_WHY = ("used all trials", "no gain expected", NOTHING)
 _BOXES = ("random", "QMC", "TPE", "CMA-ES", "GP")
 """Samplers that are confined to the box."""
 
@@ -135,15 +136,22 @@ def _short(regret: float) -> str:
 
 
 def _spent(here: Sequence[Line], title: str) -> Table:
+    """Why and when `hpo` stopped, and what was recommended then."""
     table = _table(title, "", *INNER, *OUTSIDE)
     cells = [_of(here, landscape=name, method="hpo") for name in (*INNER, *OUTSIDE)]
-    stopped = [[line["stopped"] is not None for line in cell] for cell in cells]
-    trials = [[line["trials"] for line in cell] for cell in cells]
-    held = [[line["held"] for line in cell] for cell in cells]
-    table.add_row("stopped early, %", *[_percent(flags) for flags in stopped])
-    table.add_row("trials, mean", *[f"{statistics.fmean(t):.0f}" if t else "–" for t in trials])
-    table.add_row("optimum in the last box, %", *[_percent(flags) for flags in held])
+    table.add_row("trials, mean", *[_mean([float(line["trials"]) for line in c]) for c in cells])
+    table.add_row("last box has the optimum, %", *[_percent([x["held"] for x in c]) for c in cells])
+    for why in _WHY:
+        ended = [[line for line in c if _why(line) == why] for c in cells]
+        table.add_row(f"{why}, %", *[_percent([_why(line) == why for line in c]) for c in cells])
+        table.add_row("… median regret × 1000", *[_short(_median(c)) if c else "–" for c in ended])
     return table
+
+
+def _why(line: Line) -> str:
+    if line["stopped"] is None:
+        return "used all trials"
+    return line["stopped"] if line["stopped"] == NOTHING else "no gain expected"
 
 
 def _tests(here: Sequence[Line], study: str) -> Table:
@@ -202,5 +210,9 @@ def _tail(cell: Sequence[Line], rule: str = "recommended") -> float:
     return float(np.quantile([line[rule] for line in cell], 0.95))
 
 
+def _mean(numbers: Sequence[float]) -> str:
+    return f"{statistics.fmean(numbers):.0f}" if numbers else "–"
+
+
 def _percent(flags: Sequence[bool]) -> str:
-    return f"{100 * sum(flags) / len(flags):.0f}" if flags else "–"
+    return _mean([100.0 * flag for flag in flags])

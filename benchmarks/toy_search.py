@@ -33,12 +33,13 @@ from hpo.sampling.seeds import Purpose, generator
 from hpo.space import Float, Space
 from hpo.trial import Trial, ranked
 
-__all__ = ["NOISE", "OUTSIDE", "STAGE", "pairs", "searched"]
+__all__ = ["NOISE", "NOTHING", "OUTSIDE", "STAGE", "pairs", "searched"]
 
 STAGES = 3
 STAGE = {2: 33, 3: 33, 5: 50, 7: 70}
 """Trials of a stage by dimension: what narrowing needs, and 33 at least."""
 OUTSIDE = ("edge", "flat start")
+NOTHING = "nothing to cut or widen"
 _SEEDS = 5000  # those of the other benchmarks are lower: no rule was made on these landscapes
 
 
@@ -110,7 +111,7 @@ def in_stages(rule: Rule, first: str | None = None, to_the_end: bool = False) ->
                 keep=keep,
             )
             if not decision.changed or decision.stop is not None:
-                this.stopped = decision.stop or "nothing to cut or widen"
+                this.stopped = decision.stop or NOTHING
                 if to_the_end:
                     this.run_stage("tpe", STAGES * trials - len(this.trials))
                 return
