@@ -10,11 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from hpo.space import Float, Space
+from hpo.trial import Trial, TrialState
+
 Point = npt.NDArray[np.float64]
 Box = tuple[Point, Point]
 
 CHANCE = 0.1
 TOP = 0.9
+NOISE = 0.04  # of one result: an accuracy near 0.8 on 100 examples
+LIMITS = (-2.0, 3.0)  # how far each range may grow
 INNER = ("bowl", "ridge", "plateau", "cliff", "basins", "idle")
 EVERY = (*INNER, "edge", "flat at chance", "flat at 0.6")
 
@@ -90,5 +95,46 @@ def landscape(name: str, d: int, seed: int) -> Landscape:
     if name == "edge":
         o[0] = 1 + rng.uniform(0.1, 0.4)
         return Landscape(name, bowl, o, every)
+    if name == "flat start":
+        o[0] = 1 + rng.uniform(0.3, 0.5)
+
+        def beyond(u: Point) -> float:
+            away = (u - o) ** 2
+            return max(TOP - 0.8 * float(away[0]) / 0.09 - 1.6 * float(away[1:].mean()), CHANCE)
+
+        return Landscape(name, beyond, o, every)
     level = CHANCE if name == "flat at chance" else 0.6
     return Landscape(name, lambda u: level, o, every)
+
+
+def unit(d: int) -> Space:
+    """Return the box of the landscapes."""
+    return Space({f"x{i}": Float(0.0, 1.0) for i in range(d)})
+
+
+def ends(space: Space, name: str) -> tuple[float, float]:
+    axis = space[name]
+    assert isinstance(axis, Float)
+    return axis.low, axis.high
+
+
+def box(space: Space) -> Box:
+    low, high = zip(*(ends(space, name) for name in space), strict=True)
+    return np.array(low), np.array(high)
+
+
+def holds(limits: Box, land: Landscape) -> bool:
+    """Whether the optimum is inside, on the axes that matter to it."""
+    low, high = limits
+    inside = (low <= land.optimum) & (land.optimum <= high)
+    return bool(inside[land.relevant].all())
+
+
+def evaluated(
+    land: Landscape, number: int, params: dict[str, float], error: float, stage: int = 1
+) -> Trial:
+    """Return the trial of a setting; what diverges has the level of chance."""
+    u = np.array(list(params.values()))
+    lost = land.diverges(u)
+    value = CHANCE if lost else land.score(u) + error
+    return Trial(stage, number, TrialState.COMPLETE, params, value, diverged_at=1 if lost else None)

@@ -24,33 +24,39 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from landscapes import CHANCE, EVERY, INNER, TOP, Box, Landscape, landscape
+from landscapes import (
+    CHANCE,
+    EVERY,
+    INNER,
+    LIMITS,
+    NOISE,
+    TOP,
+    Landscape,
+    box,
+    ends,
+    evaluated,
+    holds,
+    landscape,
+    unit,
+)
 from machine import machine
 from optuna.distributions import FloatDistribution
 from rich.console import Console
 from rich.table import Table
+from targets import Result, results_table
 
 from hpo.narrowing import decide
 from hpo.narrowing.recommendation import standings
 from hpo.narrowing.standing import settings_of
-from hpo.space import Float, Space
-from hpo.trial import Trial, TrialState, ranked
+from hpo.space import Space
+from hpo.trial import Trial, ranked
 
-NOISE = 0.04
-LIMITS = (-2.0, 3.0)
 POINT = 0.01
 
 Sampler = Callable[[Landscape, Space, Sequence[Trial], int, int, float], list[Trial]]
 
 
 # Stages ------------------------------------------------------------------------------------------
-
-
-def evaluated(land: Landscape, number: int, params: dict[str, float], error: float) -> Trial:
-    u = np.array(list(params.values()))
-    lost = land.diverges(u)
-    value = CHANCE if lost else land.score(u) + error
-    return Trial(1, number, TrialState.COMPLETE, params, value, diverged_at=1 if lost else None)
 
 
 def random_search(
@@ -93,21 +99,6 @@ def tpe(
 
 
 SAMPLERS: dict[str, Sampler] = {"random": random_search, "TPE": tpe}
-
-
-def ends(space: Space, name: str) -> tuple[float, float]:
-    axis = space[name]
-    assert isinstance(axis, Float)
-    return axis.low, axis.high
-
-
-def box(space: Space) -> Box:
-    low, high = zip(*(ends(space, name) for name in space), strict=True)
-    return np.array(low), np.array(high)
-
-
-def unit(d: int) -> Space:
-    return Space({f"x{i}": Float(0.0, 1.0) for i in range(d)})
 
 
 # Narrowing ---------------------------------------------------------------------------------------
@@ -164,13 +155,6 @@ def steps(name: str, d: int, n: int, noise: float, evidence: str, seed: int) -> 
             inside=inside,
         )
         space = decision.space
-
-
-def holds(limits: Box, land: Landscape) -> bool:
-    """Whether the optimum is inside, on the axes that matter to it."""
-    low, high = limits
-    inside = (low <= land.optimum) & (land.optimum <= high)
-    return bool(inside[land.relevant].all())
 
 
 def cells(quick: bool) -> Iterator[tuple[int, int]]:
@@ -244,18 +228,6 @@ def regrets(advices: Sequence[Advice]) -> tuple[float, float]:
 
 
 # Results -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    what: str
-    measured: float
-    limit: float
-    at_most: bool = True
-
-    @property
-    def met(self) -> bool:
-        return self.measured <= self.limit if self.at_most else self.measured >= self.limit
 
 
 def share(flags: Sequence[bool]) -> float:
@@ -338,16 +310,6 @@ def advice_table(advices: Sequence[Advice]) -> Table:
                 f"{statistics.median(a.rivals for a in some):.0f}",
                 f"{100 * share([a.covered for a in some]):.0f}",
             )
-    return table
-
-
-def results_table(results: Sequence[Result]) -> Table:
-    table = Table(title="Targets", title_justify="left")
-    for column in ("what", "measured", "target", ""):
-        table.add_column(column)
-    for result in results:
-        limit = f"{'≤' if result.at_most else '≥'} {result.limit:g}"
-        table.add_row(result.what, f"{result.measured:.3f}", limit, "✓" if result.met else "✗")
     return table
 
 
