@@ -79,25 +79,26 @@ def final(
                 "test = 'my_train:test'. Add it to the file and start a new study: "
                 "hpo start DEFINITION"
             )
+        recommended = _Recommended(found)
         with reading(engine) as connection:  # refuses before a worker is started
-            if _unfinished(connection, found, again) is None:
-                _recommended(connection, found)
+            if _unfinished(connection, found, again, recommended) is None:
+                recommended.of(connection)
         workers = worker_count(None, SEEDS)
         with Pool(found.definition, workers, tests=True) as pool:
             launch.check_data(pool, found, watcher)
-            use = _recorded(engine, found, again)
+            use = _recorded(engine, found, again, recommended)
             watcher.test_began(found, use, workers)
             use = _run(engine, found, use, pool, watcher)
     return Final(found, use)
 
 
-def _recorded(engine: Engine, study: Study, again: bool) -> Use:
+def _recorded(engine: Engine, study: Study, again: bool, recommended: _Recommended) -> Use:
     """Return the use that is to be finished; record it first, if it is a new one."""
     with writing(engine) as connection:  # asked again under the lock: another may have begun
-        use = _unfinished(connection, study, again)
+        use = _unfinished(connection, study, again, recommended)
         if use is not None:
             return use
-        stage, best = _recommended(connection, study)
+        stage, best = recommended.of(connection)
         taken = test_uses.search_seeds(connection, study)
         seeds = sampling.final_seeds(study.definition.search.seed, SEEDS, taken)
         return test_uses.begin_use(
@@ -105,7 +106,9 @@ def _recorded(engine: Engine, study: Study, again: bool) -> Use:
         )
 
 
-def _unfinished(connection: Connection, study: Study, again: bool) -> Use | None:
+def _unfinished(
+    connection: Connection, study: Study, again: bool, recommended: _Recommended
+) -> Use | None:
     """Return the use that was interrupted and is to go on, None if a new one may begin.
 
     With `again`, it goes on as long as its setting is the recommended one: who types the same
@@ -121,7 +124,7 @@ def _unfinished(connection: Connection, study: Study, again: bool) -> Use | None
     if last.finished_at is None and not again:
         return last
     if again:
-        _, best = _recommended(connection, study)
+        _, best = recommended.of(connection)
         goes_on = last.finished_at is None and last.same_setting(best.stage, best.trial)
         return last if goes_on else None
     times = "once, on" if last.number == 1 else f"{last.number} times, the first on"
@@ -132,13 +135,32 @@ def _unfinished(connection: Connection, study: Study, again: bool) -> Use | None
     )
 
 
-def _recommended(connection: Connection, study: Study) -> tuple[Stage, Best]:
-    """Return the setting to test, and its stage.
+class _Recommended:
+    """The setting to test, thought of once for the same stages.
 
-    Raises:
-        StateError: A stage is open, or there is no result.
+    Of thousands of trials that takes seconds, in which nobody could write if it were done under the
+    lock. Where all stages have ended, their trials do not change.
     """
-    stages = study_stages(connection, study)
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._known: tuple[list[Stage], Stage, Best] | None = None
+
+    def of(self, connection: Connection) -> tuple[Stage, Best]:
+        """Return it, and its stage.
+
+        Raises:
+            StateError: A stage is open, or there is no result.
+        """
+        stages = study_stages(connection, self._study)
+        if self._known is None or self._known[0] != stages:
+            self._known = (stages, *_recommended(connection, self._study, stages))
+        return self._known[1:]
+
+
+def _recommended(
+    connection: Connection, study: Study, stages: Sequence[Stage]
+) -> tuple[Stage, Best]:
     for stage in stages:
         if stage.open:
             raise StateError(
