@@ -139,7 +139,7 @@ def propose(
     )
     given = sampler is not None and (decision.changed or sampler != stage.sampler)
     chosen, budget = decision.sampler, stage.budget
-    if decision.stop is None or given:
+    if decision.stop is None or given or trials is not None:
         chosen, budget = _plan(stage, decision, sampler, trials)
     if given and not decision.changed:
         kind = "manual"

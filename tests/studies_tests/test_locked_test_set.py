@@ -132,6 +132,7 @@ SEARCH = [
     "list",
     "show 1",
     "best 1",
+    "check 1",
     "report 1",
     "report 1 --curves --format csv",
     "dashboard --port 0",
