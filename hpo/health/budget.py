@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 
@@ -10,7 +9,7 @@ from hpo import narrowing
 from hpo.health.case import Case
 from hpo.health.verdict import Status, Verdict
 from hpo.next_stage import can_grow, grown_budget
-from hpo.trial import TrialState, by_setting
+from hpo.trial import TrialState, by_setting, key_of
 
 _REASONS = {
     "error": "raised an exception",
@@ -87,7 +86,7 @@ def duplicates(case: Case) -> Verdict | None:
     for stage in case.summary.searches:
         counted = [t for t in case.summary.of(stage) if t.state.counted and t.params]
         for setting in by_setting(counted, stage.seeds):
-            tried.append(json.dumps(setting[0].params, sort_keys=True))
+            tried.append(key_of(setting[0].params))
     if len(tried) < 2:
         return None
     again = len(tried) - len(set(tried))

@@ -71,11 +71,10 @@ def noise(case: Case) -> Verdict | None:
 
 def _confirmed(case: Case) -> Verdict | None:
     """Return what a stage of `confirm` after the last search says, None without one."""
-    later = [s for s in case.summary.stages if s.number > case.stage.number and not s.searches]
-    done = [stage for stage in later if not (stage.open or stage.deleted)]
-    if not done:
+    settled = case.summary.settled
+    if settled is None or settled.number < case.stage.number:
         return None
-    found = case.summary.confirmed(done[-1])
+    found = case.summary.confirmed(settled)
     scored = [(finalist, interval) for finalist, interval in found if interval is not None]
     if not scored or scored[0][1].low is None or scored[0][1].high is None:
         return None
