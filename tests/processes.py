@@ -16,6 +16,14 @@ HPO = Path(sys.executable).with_name("hpo")
 TESTS = str(Path(__file__).parent)
 
 
+def eventually(condition: Callable[[], object], within: float = 30) -> None:
+    """Wait until something has happened."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
 class Child(subprocess.Popen[str]):
     """A process that goes on beside the test; as a context, it is killed at the end."""
 

@@ -14,13 +14,13 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from objectives.tiny import hill
-from processes import Child, start_python
+from processes import Child, eventually, start_python
 
 LEASE_S = 1.5
 """As short as a loaded machine allows: a living supervisor beats five times in it."""
@@ -39,14 +39,6 @@ main()
 def start_short(*arguments: object) -> Child:
     """Start the command with leases of `LEASE_S`."""
     return start_python(_SHORT, *map(str, arguments))
-
-
-def eventually(condition: Callable[[], object], within: float = 30) -> None:
-    """Wait until something has happened."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 @contextmanager

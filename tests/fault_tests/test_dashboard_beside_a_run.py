@@ -30,8 +30,8 @@ from commands import done, run
 from dashboards import Answer, Page, Server
 from databases import problems, sql, url_of
 from objectives.files import place
-from processes import HPO, Child, start_hpo
-from storm import eventually, state
+from processes import HPO, Child, eventually, start_hpo
+from storm import state
 
 import hpo
 from hpo import overview

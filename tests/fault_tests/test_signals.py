@@ -19,8 +19,8 @@ import pytest
 from commands import done, run
 from databases import problems, slots_of, sql
 from objectives.files import place
-from processes import HPO, Child, run_hpo, start_hpo
-from storm import Terminal, ended, eventually, families, workers_of
+from processes import HPO, Child, eventually, run_hpo, start_hpo
+from storm import Terminal, ended, families, workers_of
 
 from hpo.store.lease import LEASE_S
 

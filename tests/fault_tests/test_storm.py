@@ -17,12 +17,11 @@ import pytest
 import storm
 from databases import problems, slots_of, sql
 from objectives.files import place
-from processes import HPO, Child, start_hpo
+from processes import HPO, Child, eventually, start_hpo
 from storm import (
     LEASE_S,
     Terminal,
     ended,
-    eventually,
     families,
     gathered,
     start_short,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from storm import eventually
+from processes import eventually
 
 import hpo
 from hpo.catalog import find_definition
