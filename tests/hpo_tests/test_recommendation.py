@@ -191,6 +191,48 @@ def test_stages_with_other_ranges_and_choices_are_compared_in_one_frame() -> Non
     assert found.trial.params["lr"] == pytest.approx(3e-3, rel=0.6)
 
 
+def test_the_newest_ranges_are_the_frame() -> None:
+    # What happens within a thousandth of the first range, no length of that range can follow.
+    wide, narrow = Space({"x": Float(0.0, 1000.0)}), Space({"x": Float(500.0, 501.0)})
+
+    def score(p: Mapping[str, Any]) -> float:
+        return 0.5 + 0.4 * math.sin(9 * (p["x"] - 500)) if 500 <= p["x"] <= 501 else 0.5
+
+    trials = sampled(wide, score, 30) + [replace(t, stage=2) for t in sampled(narrow, score, 40)]
+    for standing in standings([narrow, wide], sound(trials), "maximize", 0.02):
+        if standing.trial.stage == 2:
+            assert standing.mean == pytest.approx(score(standing.trial.params), abs=0.03)
+
+
+def test_settings_far_below_what_is_common_rank_by_their_scores() -> None:
+    # They are learnt as equal, and their neighbours' means would put them in any order.
+    def score(p: Mapping[str, Any]) -> float:
+        return 0.8 - (p["x"] - 0.7) ** 2 if p["x"] > 0.35 else 10 * p["x"] - 50
+
+    found = standings([X], sound(sampled(X, score, 40)), "maximize", 0.01)
+    lost = [s for s in found if s.trial.value is not None and s.trial.value < 0]
+    assert len(lost) >= 5
+    assert lost == found[-len(lost) :]
+    assert [s.trial.value for s in lost] == sorted((s.trial.value for s in lost), reverse=True)
+    assert [s.mean for s in lost] == [s.trial.value for s in lost]
+
+
+def test_what_two_settings_share_hides_no_difference_between_them() -> None:
+    # Each of a few neighbours is known badly; that one is better than the next, much less so.
+    rng = random.Random(2)
+    trials = [trial(i, {"x": i / 30}, i / 30 + rng.gauss(0, 0.1)) for i in range(31)]
+    first, *others = standings([X], sound(trials), "maximize", 0.1)
+    assert first.sd is not None
+    apart = [
+        s
+        for s in others
+        if s.sd is not None
+        and not s.tied
+        and first.mean - s.mean < 1.645 * math.hypot(first.sd, s.sd)
+    ]
+    assert apart
+
+
 def test_true_and_one_are_two_settings() -> None:
     space = Space({"k": Choice((True, 1)), "n": Int(1, 2)})
     trials = [trial(i, {"k": k, "n": 1}, v) for i, (k, v) in enumerate([(True, 0.1), (1, 0.9)])]
