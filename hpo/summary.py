@@ -100,14 +100,19 @@ class Summary:
         chosen = [t for each in ([stage] if stage else self.searches) for t in self.of(each)]
         return ranked(chosen, self.study.definition.direction)[:count]
 
-    def top_settings(self, stage: Stage, count: int = TOP) -> list[Trial]:
-        """Return the settings of a stage with the best observed means, without diverged ones.
+    def top_settings(self, stage: Stage | None = None, count: int = TOP) -> list[Trial]:
+        """Return the settings with the best observed means, of one stage or of all that search.
 
-        Each is one of its trials with the mean of its replicates as value.
+        Each is one of its trials with the mean of its replicates as value. Settings of which less
+        than half have completed count where there are no others, diverged ones never.
         """
-        settings = self._settings(stage) or self._settings(stage, 0.0)
-        found = ranked(settings, self.study.definition.direction)
-        return [setting for setting in found if not setting.diverged][:count]
+        searches = [stage] if stage else self.searches
+        for share in (0.5, 0.0):
+            settings = [t for each in searches for t in self._settings(each, share)]
+            found = ranked(settings, self.study.definition.direction)
+            if sound := [setting for setting in found if not setting.diverged]:
+                return sound[:count]
+        return []
 
     def finalists(self, stage: Stage) -> list[Finalist]:
         """Return the settings of a stage of `confirm`, best first."""
@@ -125,18 +130,11 @@ class Summary:
     def observed(self, stage: Stage | None = None) -> float | None:
         """Return the best score of a setting in one stage, or in all; None without a result.
 
-        With replicates it is their mean; settings of which less than half have completed count
-        where there are no others, diverged ones never. Of `confirm` it is that of the finalists.
+        Of `confirm` it is that of the finalists.
         """
         if stage is not None and not stage.searches:
             return next((f.mean for f in self.finalists(stage) if f.sound), None)
-        searches = [stage] if stage else self.searches
-        for share in (0.5, 0.0):
-            settings = [t for each in searches for t in self._settings(each, share)]
-            for setting in ranked(settings, self.study.definition.direction):
-                if not setting.diverged:
-                    return setting.value
-        return None
+        return next((setting.value for setting in self.top_settings(stage, 1)), None)
 
     def best(self) -> Best | None:
         """Return the recommended setting, the first of `ranking`; None without a result."""
@@ -187,7 +185,7 @@ class Summary:
         confirms = [s for s in self.stages if not (s.searches or s.open or s.deleted)]
         return confirms[-1] if confirms else None
 
-    def _settings(self, stage: Stage, share: float = 0.5) -> list[Trial]:
+    def _settings(self, stage: Stage, share: float) -> list[Trial]:
         """Return one trial per setting of which a share of the replicates has completed."""
         done = [t for t in self.of(stage) if t.state is TrialState.COMPLETE]
         groups = by_setting(done, stage.seeds)
