@@ -40,7 +40,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
     stuck = (ends[False] <= 2 * GUESSING).groupby("init").all()
     bad = stuck.index[stuck]
     kinds = trials.groupby("params_batch_norm")["diverged"]
-    diverged = {kind: f"{ends.sum()} of {len(ends)}" for kind, ends in kinds}
+    diverged = {kind: f"{each.sum()} of {len(each)}" for kind, each in kinds}
     on_bad = ends[True][ends.index.isin(bad, level="init")]
     return [
         Finding(
@@ -74,8 +74,8 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         False: {"color": drawing.ORANGE, "linestyle": "--", "label": "without"},
     }
     scales = epochs.index.unique("init")[::-1]
-    ends = trials[trials["diverged"]]
-    diverged = ends.groupby(["params_batch_norm", "params_init"])["steps"]
+    broken = trials[trials["diverged"]]
+    diverged = broken.groupby(["params_batch_norm", "params_init"])["steps"]
     sheet, panels = drawing.sheet(
         f"{len(scales)} scales of the initial weights",
         math.ceil(len(scales) / 4),
@@ -95,7 +95,7 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         ax.set_ylim(0, 1.02)
     for ax in panels[len(scales) :]:
         ax.set_axis_off()
-    if len(ends):
+    if len(broken):
         panels[0].plot([], [], "x", color=drawing.INK, label="diverged")
     panels[0].legend()
     sheet.supxlabel("epoch", size=8)
