@@ -61,7 +61,7 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
             holds=bool((gain > 0).all() and gain.mean() > 0.01),
         ),
         Finding(
-            "dropout brings one network, in that time, at least half of what the mean output of "
+            "dropout brings one network, trained as long, at least half of what the mean output of "
             "five brings",
             f"one network with dropout {dropout}: {spread(alone[dropout])}; gain over one without "
             f"{spread(instead)}; five with dropout {spread(together[dropout])}",
