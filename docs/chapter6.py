@@ -1,6 +1,6 @@
 """Runs every experiment of chapter 6 and writes the gallery `docs/chapter6.md` with its figures.
 
-    python docs/chapter6.py            at full size, on MNIST: about 20 minutes on two cores
+    python docs/chapter6.py            at full size, on MNIST: about 11 minutes on two cores
     python docs/chapter6.py --quick    at the size of the tests, into another database and folder
 
 The studies go into `book.db` in the working directory. What is there already is finished, not run
@@ -49,15 +49,16 @@ HEAD = """\
 # Chapter 6, experiment by experiment
 
 Every experiment of chapter 6 of *Deep Learning from Scratch* (Koki Saitoh, 2016) is a study here:
-run by the same service, stored in the same database, with its figure and its *finding*: what the
-book says, what was measured, and whether it holds. `hpo start ch06/NAME` runs one, `hpo plot` draws
-its figure, `hpo show` prints its finding.
+run by the same service, stored in the same database, with its figure and its *findings*: what the
+book says or what one would conclude from it, what was measured, and whether it holds. Where the
+book gives no number, such as for "almost" or "as good", the yardstick is ours.
+`hpo start ch06/NAME` runs one, `hpo plot` draws its figure, `hpo show` prints its findings.
 
 The contenders of a comparison share their seeds: they see the same batches, and begin with the same
 weights where these are not what is compared. Lines are means over the seeds; bands, where there are
-any and nothing else is said, their whole range. Where the book looks at test
-images while it experiments, these studies look at images held out from the training file, on which
-none of them trains; the test set stays locked.
+any and nothing else is said, their whole range. Where the book looks at test images while it
+experiments, these studies look at images held out from the training file, on which none of them
+trains; the test set stays locked.
 
 `{command}` wrote this page.{warning}
 

@@ -35,6 +35,7 @@ from hpo.trial import Trial, TrialState
 if TYPE_CHECKING:
     import pandas as pd
 
+OWN = "figure.png"
 _TOP, _COLUMNS = 20, 5  # figure 6-24 of the book
 
 
@@ -80,7 +81,7 @@ def plot(study: str | int, *, storage: str | None = None, out: str | Path | None
         "importance.png": partial(importance, summary),
     }
     if summary.study.definition.figure is not None:
-        drawings = {"figure.png": partial(own, summary, storage), **drawings}
+        drawings = {OWN: partial(own, summary, storage), **drawings}
     plots = Plots([], {})
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,16 @@ def plot(study: str | int, *, storage: str | None = None, out: str | Path | None
             except (NothingToDraw, ObjectiveError) as reason:
                 plots.left_out[name] = str(reason)
                 continue
-            style.save(figure, folder / name)
+            try:
+                style.save(figure, folder / name)
+            except OSError:
+                raise
+            except Exception as error:  # much of a figure is looked at only when it is drawn
+                if name != OWN:
+                    raise
+                told = hooks.told("figure", summary.study.definition, error)
+                plots.left_out[name] = str(told)
+                continue
             plots.written.append(folder / name)
     except OSError as error:
         raise UsageError(f"--out {folder}: cannot write there ({error.strerror})") from None

@@ -83,7 +83,7 @@ def call(key: Hook, study: Study, storage: str | None) -> Any:
     try:
         return hook(trials, curves)
     except Exception as error:  # the user's code may raise anything
-        raised = _raised(key, definition, error)
+        raised = told(key, definition, error)
         for stage in searches:
             if stage.open:  # most cannot do with a part of the trials, and need not
                 raise ObjectiveError(
@@ -98,9 +98,10 @@ def _imported(key: Hook, definition: Definition) -> Callable[..., Any]:
     except ImportFailed as error:
         raise ObjectiveError(str(error)) from error
     except Exception as error:  # the user's code may raise anything
-        raise _raised(key, definition, error) from error
+        raise told(key, definition, error) from error
 
 
-def _raised(key: Hook, definition: Definition, error: Exception) -> ObjectiveError:
+def told(key: Hook, definition: Definition, error: Exception) -> ObjectiveError:
+    """Return how the exception is told that is being handled, which the user's code raised."""
     name, what = getattr(definition, key), said(traceback.format_exc())
     return ObjectiveError(f"{key} = {name!r} raised {what}{place(error)}")

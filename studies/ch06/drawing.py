@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,10 +105,11 @@ def losses(ax: Axes, trials: pd.DataFrame, curves: pd.DataFrame, contender: str)
     """
     names = trials.set_index("trial")[f"params_{contender}"].map(str)
     by_step = curves.groupby([curves["trial"].map(names), "step"])["train_loss"].mean()
-    for (name, style), marker in zip(colours(names.unique()).items(), "oxsDv^", strict=False):
+    styles = colours(names.unique())
+    for (name, style), marker in zip(styles.items(), cycle("oxsDv^"), strict=False):
         loss = by_step[name]
         line = {**style, "linestyle": "-", "marker": marker, "markersize": 4}
-        ax.plot(loss.index, smooth(loss), label=name, markevery=len(loss) // 20, **line)
+        ax.plot(loss.index, smooth(loss), label=name, markevery=max(1, len(loss) // 20), **line)
     ax.set(xlabel="iteration", ylabel="loss on the batch, smoothed", ylim=(0, None))
     ax.legend(title=contender)
 

@@ -1,12 +1,14 @@
 """Dropout narrows the gap between training and held-out accuracy (section 6.4.3).
 
 It also makes learning slower: after 301 epochs the curves still climb. With 600 to 1,500 epochs
-(two seeds) each of these networks knew its training images by heart, too.
+(two seeds) each of these networks knew its training images by heart, too, and 1 to 4 points more of
+the held-out ones than without dropout.
 
-The book multiplies by 1 - p in inference; here what is kept is divided by 1 - p in training. Of
-the same weights both make the same averages. From the same initial weights they do not make the
-same training: in the book's, each layer hands on 1 - p of the signal that He's weights are made
-for, and learning is slower. So the experiment trains both ways.
+The book multiplies by 1 - p in inference; here what is kept is divided by 1 - p in training. Either
+way the layer behind receives in inference what it receives in training on average over its masks.
+But from the same initial weights they do not make the same training: in the book's, each layer
+hands on 1 - p of the signal that He's weights are made for, and learning is slower. So the
+experiment trains both ways.
 """
 
 from __future__ import annotations

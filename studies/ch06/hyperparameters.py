@@ -9,6 +9,7 @@ trained once, with a seed of its own, so that part of what sets the best apart i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from hpo.finding import Finding
@@ -44,8 +45,8 @@ def finding(trials: pd.DataFrame, curves: pd.DataFrame) -> list[Finding]:
         Finding(
             f"and the good weight decays in {_range(GOOD_WEIGHT_DECAY)}, the lower half",
             f"of the best {len(twenty)}, {twenty.sum()} lie there, where chance alone would put "
-            f"half of them (of {TOP_DECAYS}, 15 in 1 of 50 searches); the best {len(best)} have "
-            f"weight_decay {_range(decays)}",
+            f"half of them (of {TOP_DECAYS}, 15 or more in 1 of 50 searches); "
+            f"the best {len(best)} have weight_decay {_range(decays)}",
             # Of twenty, chance puts 15 or more into one half in 2 % of all searches.
             holds=bool(decays.between(*GOOD_WEIGHT_DECAY).all() and twenty.sum() >= 15),
         ),
@@ -77,7 +78,7 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     sheet, (ax,) = drawing.sheet("Where the good learning rates lie", 1, 1, panel=(7, 4))
     styles = drawing.colours(sorted(trials["stage"].unique()))
     ax.axvspan(*BOOKS_BOX, color=drawing.PALE, alpha=0.5, label="the book's range")
-    for (stage, rows), marker in zip(trials.groupby("stage"), "osD^v", strict=False):
+    for (stage, rows), marker in zip(trials.groupby("stage"), cycle("osD^v"), strict=False):
         sound = rows[~rows["diverged"]]
         ax.scatter(
             sound["params_lr"],

@@ -87,9 +87,9 @@ def spread(values: pd.Series[float], digits: int = 3) -> str:
     missing = f"{len(values) - len(known)} of {len(values)} without a result"
     if known.empty:
         return missing
-    shown = f"{known.mean():.{digits}f}"
+    shown = f"{known.mean():z.{digits}f}"  # z: no -0.000
     if len(known) > 1:
-        shown += f" ({known.min():.{digits}f} … {known.max():.{digits}f})"
+        shown += f" ({known.min():z.{digits}f} … {known.max():z.{digits}f})"
     return shown if len(known) == len(values) else f"{shown}, {missing}"
 
 

@@ -51,6 +51,11 @@ def figure(trials, curves):
     drawn.subplots().plot(trials["trial"], trials["value"])
     return drawn
 
+def drawn_wrong(trials, curves):
+    drawn = Figure()
+    drawn.subplots().plot([1, 2], [1, 2], "o", markevery=0)
+    return drawn
+
 def axes(trials, curves):
     return Figure().subplots()
 """
@@ -239,7 +244,11 @@ def test_its_figure_comes_first(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("wrong", "raised ValueError: no such column"), ("axes", "must return a matplotlib Figure")],
+    [
+        ("wrong", "raised ValueError: no such column"),
+        ("drawn_wrong", "raised ValueError: slice step cannot be zero"),
+        ("axes", "must return a matplotlib Figure"),
+    ],
 )
 def test_a_figure_that_cannot_be_drawn_is_left_out(name: str, said: str, home: Path) -> None:
     done("start", definition(home, figure=name), "--workers", 1)

@@ -41,6 +41,16 @@ def test_losses_are_the_means_of_the_replicates() -> None:
     assert drawn["b"] == pytest.approx(np.full(STEPS, 6.0))
 
 
+@pytest.mark.parametrize(("contenders", "steps"), [(8, STEPS), (2, 15)])
+def test_losses_of_many_contenders_or_few_steps_are_drawn(contenders: int, steps: int) -> None:
+    names = [f"rule {number}" for number in range(contenders)]
+    trials = pd.DataFrame({"trial": range(contenders), "params_rule": names})
+    sheet, (ax,) = drawing.sheet("losses", 1, 1)
+    drawing.losses(ax, trials, replicates(*range(contenders)).query("step <= @steps"), "rule")
+    assert [line.get_label() for line in ax.lines] == names
+    sheet.draw_without_rendering()
+
+
 def test_a_band_is_the_mean_and_the_whole_range() -> None:
     _, (ax,) = drawing.sheet("band", 1, 1)
     drawing.band(ax, replicates(1, 2, 6), "train_loss", color="red")

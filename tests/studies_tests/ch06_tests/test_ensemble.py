@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from studies.ch06 import ensemble as study
 
 NAME = "ensemble"
@@ -16,6 +18,15 @@ def test_it_is_not_found_where_the_mean_output_is_as_good_as_one(experiment) -> 
     alone = found.curves.groupby("trial")["alone_accuracy"].transform("mean")
     same = found.curves.assign(val_accuracy=alone)
     assert not study.finding(found.trials, same)[0].holds
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.6, True), (0.4, False), (-0.6, False)])
+def test_dropout_does_half_of_it_only_where_it_does(share: float, holds: bool, experiment) -> None:
+    """Five are better by 0.1, and a network with dropout by a share of that."""
+    found = experiment(NAME)
+    ratio = found.curves["trial"].map(found.trials.set_index("trial")["params_dropout"])
+    better = found.curves.assign(alone_accuracy=0.7 + 0.1 * share * (ratio > 0), val_accuracy=0.8)
+    assert study.finding(found.trials, better)[1].holds == holds
 
 
 def test_the_mean_output_of_one_network_is_its_own(experiment) -> None:

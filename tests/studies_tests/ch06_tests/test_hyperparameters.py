@@ -80,3 +80,11 @@ def test_the_figure_tells_diverged_trials_from_bad_ones(experiment) -> None:
     drawn = {dots.get_label(): dots.get_offsets()[:, 1].tolist() for dots in ax.collections}
     assert drawn["stage 1"] == found.trials[~diverged]["value"].tolist()
     assert drawn[f"diverged (3 of {len(diverged)})"] == found.trials[diverged]["value"].tolist()
+
+
+def test_the_figure_shows_each_stage_however_many_there_are(experiment) -> None:
+    found = experiment(NAME)
+    stages = pd.concat([found.trials.assign(stage=number) for number in range(1, 8)])
+    (ax,) = study.figure(stages, found.curves).axes
+    names = {dots.get_label() for dots in ax.collections}
+    assert {f"stage {number}" for number in range(1, 8)} <= names

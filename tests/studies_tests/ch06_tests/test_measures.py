@@ -61,6 +61,7 @@ def test_where_nothing_has_a_result_this_is_said(lost: dict[str, object]) -> Non
 
 def test_a_spread_says_how_many_are_missing() -> None:
     assert spread(pd.Series([1.0])) == "1.000"
+    assert spread(pd.Series([-0.0001, 0.0001])) == "0.000 (0.000 … 0.000)"
     assert spread(pd.Series([1.0, 3.0]), 1) == "2.0 (1.0 … 3.0)"
     assert spread(pd.Series([1.0, 3.0, None]), 1) == "2.0 (1.0 … 3.0), 1 of 3 without a result"
     assert spread(pd.Series([None, None], dtype=float)) == "2 of 2 without a result"
