@@ -52,7 +52,9 @@ Every experiment of chapter 6 of *Deep Learning from Scratch* (Koki Saitoh, 2016
 run by the same service, stored in the same database, with its figure and its *findings*: what the
 book says or what one would conclude from it, what was measured, and whether it holds. Where the
 book gives no number, such as for "almost" or "as good", the yardstick is ours.
-`hpo start ch06/NAME` runs one, `hpo plot` draws its figure, `hpo show` prints its findings.
+`hpo start ch06/NAME` runs one, `hpo plot` draws its figure, `hpo show` prints its findings. Most
+take MNIST (`hpo data fetch mnist`); with `--quick` they are small enough for the digits that are
+installed, where some findings come out differently.
 
 The contenders of a comparison share their seeds: they see the same batches, and begin with the same
 weights where these are not what is compared. Lines are means over the seeds; bands, where there are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -134,7 +135,8 @@ class Definition:
         outside its range: the range says what is searched, not what works.
 
         Raises:
-            DefinitionError: The value cannot be stored, or is not one of the parameter's kind.
+            DefinitionError: The value cannot be stored, or is not one of the parameter's kind; or
+                there is no such key, and no `describe` that could know it.
         """
         _check_key("--set", key)
         _check_value(f"--set {key}", value)
@@ -154,7 +156,18 @@ class Definition:
             return replace(
                 self, space=space, limits=limits, fixed={**(self.fixed or {}), key: value}
             )
+        if self.describe is None and key not in (self.fixed or {}):
+            raise DefinitionError(self._unknown_setting(key))
         return replace(self, fixed={**(self.fixed or {}), key: value})
+
+    def _unknown_setting(self, key: str) -> str:
+        known = [*self.space.axes, *(self.fixed or {})]
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"they have: {', '.join(known)}."
+        return (
+            f"--set {key}: {self.name} has no {key} in [space] or [fixed]; {hint} "
+            "What the objective also knows can be set once [fixed] gives it a value"
+        )
 
 
 def load_definition(path: Path) -> Definition:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def start(
             f"--trials {needed * search.seeds}"
         )
     watcher = watcher or Watcher()
+    if quick:
+        watcher.warned(_about_quick(configured))
     if name is not None:
         check_name(name)
     if used * search.seeds < search.trials:
@@ -179,3 +182,11 @@ def start(
                     ended = run_stage(engine, this_run, stage, pool, watcher, deadline)
             conclude(engine, study, storage, watcher)
             return summarize(engine, study, ended, stopped)
+
+
+def _about_quick(definition: Definition) -> str:
+    """Return what `--quick` makes of a study, which its name alone does not tell."""
+    used = {**(definition.fixed or {}), **asdict(definition.search)}
+    keys = [key for table in (definition.quick or {}).values() for key in table]
+    sizes = ", ".join(f"{key.replace('_', ' ')} {used[key]}" for key in keys)
+    return f"--quick: {sizes}. What it finds need not hold at the full size."

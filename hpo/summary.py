@@ -13,7 +13,7 @@ from hpo.narrowing.standing import FEWEST, Standing
 from hpo.objective import share_error
 from hpo.ranking import Ranking
 from hpo.study import Counts, Ended, Stage, Study
-from hpo.trial import Trial, TrialState, by_setting, merged, ranked
+from hpo.trial import Trial, TrialState, by_setting, key_of, merged, ranked
 from hpo.use import Use
 
 if TYPE_CHECKING:
@@ -113,6 +113,13 @@ class Summary:
             if sound := [setting for setting in found if not setting.diverged]:
                 return sound[:count]
         return []
+
+    def replicates(self, stage: Stage, params: Mapping[str, Any]) -> int:
+        """Return how many trials of a stage have completed with a setting."""
+        return sum(
+            t.state is TrialState.COMPLETE and key_of(t.params) == key_of(params)
+            for t in self.of(stage)
+        )
 
     def finalists(self, stage: Stage) -> list[Finalist]:
         """Return the settings of a stage of `confirm`, best first."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from hpo.cli import options, words
+from hpo.cli import hints, options, words
+
+_FORMATS = ("table", "csv", "json", "parquet", "html")
 
 
 @click.command("list", cls=options.Command)
@@ -100,18 +102,22 @@ def check(ctx: click.Context, study: str, storage: str | None, as_json: bool) ->
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "csv", "json", "parquet", "html"]),
-    default="table",
-    show_default=True,
+    type=click.Choice(_FORMATS),
+    help="Default: what the name of FILE ends in, else a table.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to a file.")
 @options.storage
-def report(study: str, as_curves: bool, form: str, out: Path | None, storage: str | None) -> None:
+def report(
+    study: str, as_curves: bool, form: str | None, out: Path | None, storage: str | None
+) -> None:
     """Print every trial, or every step, as a table."""
     from hpo import overview
     from hpo.cli import tables
     from hpo.reports import frames
 
+    if form is None:
+        suffix = out.suffix[1:].lower() if out is not None else ""
+        form = suffix if suffix in _FORMATS else "table"
     read = frames.curves if as_curves else frames.report
     written = frames.render(read(study, storage=storage), form)
     tables.deleted(overview.show(study, storage=storage))
@@ -142,6 +148,14 @@ def plot(study: str, out: Path | None, storage: str | None) -> None:
         click.echo(words.printable(str(path)))
     for name, reason in plots.left_out.items():
         click.echo(words.printable(f"Left out {name}: {reason}."), err=True)
+    for stage in plots.summary.stages:
+        if stage.open:
+            counted = plots.summary.counts(stage).counted
+            click.echo(
+                f"Stage {stage.number} is open: what is drawn are {counted} of {stage.budget} "
+                f"trials. Finish it: hpo resume {plots.summary.study.id}{hints.suffix(storage)}",
+                err=True,
+            )
 
 
 @click.command(cls=options.Command)

@@ -93,7 +93,8 @@ def best_five(summary: Summary, stage: Stage) -> None:
     if not top:
         return
     title = "Best five" if len(top) == 5 else "Best"
-    title += f", means of {stage.seeds} seeds" if stage.seeds > 1 else ""
+    if stage.seeds > 1:
+        title += f", means of {'up to ' * bool(summary.counts(stage).open)}{stage.seeds} seeds"
     out.print(title, style="bold")
     metric = words.metric(summary.study.definition.metric)
     for place, trial in enumerate(top, 1):
@@ -242,7 +243,9 @@ def _reached(summary: Summary, best: Best) -> str:
     if not stage.searches:
         by = f"mean of {stage.seeds} fresh seeds"
     elif not summary.weighed:
-        by = f"mean of {stage.seeds} seeds" if stage.seeds > 1 else "the best score"
+        seeds = summary.replicates(stage, best.params)
+        of_all = f" of {stage.seeds}" if seeds < stage.seeds else ""
+        by = f"mean of {seeds}{of_all} seeds" if stage.seeds > 1 else "the best score"
     if best.value != best.mean:
         trial += f" scored {words.score(best.value)}"
     return f"{words.score(best.mean)}{_noise(best.se)}, {by} ({trial})"

@@ -196,14 +196,16 @@ def diverged(case: Case) -> Verdict | None:
         return Verdict("diverged", "pass", message)
     rim = _rim(case, lost)
     if rim is not None:
-        message += f", {rim.beyond} of them with {rim.name} {rim.side} {rim.at}"
+        message += f", {rim.beyond} of them with {rim.name} of {rim.at} or {rim.further}"
     if len(lost) <= _MANY_DIVERGED * len(ended):
         return Verdict("diverged", "pass", message)
     remedy = f"hpo plot {case.study.id}"  # whose slices show where they are
     if rim is not None:
         remedy = case.narrow(f" --range {rim.by_hand}")
     elif len(lost) == len(ended):
-        remedy = case.narrow(" --range NAME=LOW:HIGH")
+        remedy = "hpo start DEFINITION --set NAME=VALUE"
+        if any(not isinstance(axis, Choice) for axis in case.stage.space.axes.values()):
+            remedy = case.narrow(" --range NAME=LOW:HIGH")
     status: Status = "fail" if len(lost) >= _MOSTLY_DIVERGED * len(ended) else "warn"
     return Verdict("diverged", status, message, remedy)
 
@@ -214,7 +216,7 @@ class _Rim:
 
     name: str
     axis: Numeric
-    side: str  # "above" or "below"
+    further: str  # "more" or "less"
     value: float
     beyond: int  # diverged trials
 
@@ -225,7 +227,7 @@ class _Rim:
     @property
     def by_hand(self) -> str:
         low, high = self.axis.low, self.axis.high
-        low, high = (low, self.value) if self.side == "above" else (self.value, high)
+        low, high = (low, self.value) if self.further == "more" else (self.value, high)
         return f"{self.name}={low:.3g}:{high:.3g}"
 
 
@@ -240,6 +242,6 @@ def _rim(case: Case, lost: Sequence[Trial]) -> _Rim | None:
             value = axis.from_unit(min(max(position, 0.0), 1.0))
             there = [t.params[name] for t in lost if name in t.params]
             beyond = sum(each >= value if up else each <= value for each in there)
-            rims.append(_Rim(name, axis, "above" if up else "below", value, beyond))
+            rims.append(_Rim(name, axis, "more" if up else "less", value, beyond))
     widest = max(rims, key=lambda rim: rim.beyond, default=None)
     return widest if widest is not None and 2 * widest.beyond > len(lost) else None

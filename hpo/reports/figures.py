@@ -44,10 +44,12 @@ class Plots:
     """What `plot` did.
 
     Args:
+        summary: The study.
         written: The files, in the order that `plot` names them in.
         left_out: Names of the files that were not written, each with the reason.
     """
 
+    summary: Summary
     written: list[Path]
     left_out: dict[str, str]
 
@@ -82,7 +84,7 @@ def plot(study: str | int, *, storage: str | None = None, out: str | Path | None
     }
     if summary.study.definition.figure is not None:
         drawings = {OWN: partial(own, summary, storage), **drawings}
-    plots = Plots([], {})
+    plots = Plots(summary, [], {})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, draw in drawings.items():
@@ -145,6 +147,8 @@ def learning_curves(summary: Summary, curves: pd.DataFrame) -> Figure:
     shown = [steps[t.stage, t.number] for t in best if (t.stage, t.number) in steps]
     if metric not in curves or not any(frame[metric].notna().any() for frame in shown):
         raise NothingToDraw(f"no completed trial reported {metric} at a step")
+    if all(frame[metric].count() <= 1 for frame in shown):
+        raise NothingToDraw(f"{metric} was reported at one step of each trial: no curve")
     values = np.concatenate([frame[name].dropna() for frame in shown for name in lines])
     scale = panels.ValueScale.of(summary, values)
 

@@ -21,6 +21,7 @@ from hpo.launch import located
 from hpo.overview import show
 from hpo.study import Study
 from hpo.tracebacks import place, said
+from hpo.trial import TrialState
 
 Hook = Literal["finding", "figure"]
 
@@ -64,11 +65,13 @@ def _is_finding(found: object) -> bool:
 def call(key: Hook, study: Study, storage: str | None) -> Any:
     """Call a function of the definition with the trials and curves of the study.
 
-    Without those of `confirm`: beside the settings that were searched, all on the same seeds, the
-    best ones again with other seeds would spoil every comparison.
+    Only with what was counted: half a curve of a trial that will run again would be drawn as a
+    whole one. And without those of `confirm`: beside the settings that were searched, all on the
+    same seeds, the best ones again with other seeds would spoil every comparison.
 
     Raises:
-        ObjectiveError: It cannot be imported, or raised; maybe because a stage is open.
+        ObjectiveError: It cannot be imported, no trial has completed, or it raised; maybe because a
+            stage is open.
     """
     from hpo.reports import frames  # and with it pandas
 
@@ -76,10 +79,20 @@ def call(key: Hook, study: Study, storage: str | None) -> Any:
     hook = _imported(key, definition)
     searches = show(study.id, storage=storage).searches
     numbers = [stage.number for stage in searches]
-    trials, curves = (
-        frame[frame["stage"].isin(numbers)].reset_index(drop=True)
-        for frame in (read(study.id, storage=storage) for read in (frames.report, frames.curves))
+    found = frames.report(study.id, storage=storage)
+    counted = found["state"].isin([state for state in TrialState if state.counted])
+    trials = found[counted & found["stage"].isin(numbers)].reset_index(drop=True)
+    some = (trials["state"] == TrialState.COMPLETE).any()
+    if not some and not any(stage.open for stage in searches):
+        raise ObjectiveError(
+            f"no trial has completed, so there is nothing for {key} = "
+            f"{getattr(definition, key)!r}. Look with: hpo show {study.id}"
+        )
+    steps = frames.curves(study.id, storage=storage)
+    kept = steps.set_index(["stage", "trial"]).index.isin(
+        trials.set_index(["stage", "trial"]).index
     )
+    curves = steps[kept].reset_index(drop=True)
     try:
         return hook(trials, curves)
     except Exception as error:  # the user's code may raise anything

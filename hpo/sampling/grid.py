@@ -48,9 +48,9 @@ def _lengths(space: Space, settings: int) -> dict[str, int]:
     continuous = sum(not axis.discrete for axis in axes.values())
     if discrete > settings:
         raise DefinitionError(
-            f"The grid of the discrete parameters has {discrete} combinations, more than the "
-            f"{settings} settings of the budget (trials / seeds); raise [search] trials, or give a "
-            "parameter fewer choices or a larger step"
+            f"The grid of the discrete parameters has {discrete} combinations, and the budget is "
+            f"for {settings} setting{'s' * (settings != 1)}; raise the number of trials to "
+            f"{discrete} × seeds, or give a parameter fewer choices or a larger step"
         )
     points = _root(settings // discrete, continuous) if continuous else 0
     return {name: axis.count if axis.discrete else points for name, axis in axes.items()}

@@ -29,9 +29,9 @@ ADAM_LEARNING_RATE = 0.001
 
 
 def train(params: Mapping[str, Any], run: Run) -> float:
-    """Train with the learning rate that the book gives the optimizer."""
+    """Train with the learning rate that the book gives the optimizer, if none is set."""
     lr = ADAM_LEARNING_RATE if params["optimizer"] == "adam" else LEARNING_RATE
-    return mlp.train({**params, "lr": lr}, run)
+    return mlp.train({"lr": lr, **params}, run)
 
 
 @first_stage

@@ -110,6 +110,9 @@ def choices(trials: pd.DataFrame, curves: pd.DataFrame, rng: np.random.Generator
     """
     import pandas as pd
 
+    settings = trials.groupby("seed").size().min()
+    if settings < 2:
+        raise ValueError("with a single setting there is nothing to choose; raise --trials")
     size = int(curves["images"].iloc[0])
     portions = curves["step"].nunique()
     half = portions // 2

@@ -232,7 +232,8 @@ OVERRIDES = {
 
 
 def test_set(home):
-    place(home, "flat", fixed={"epochs": 3, "kept": "k"}, search={"trials": 1})
+    known = {text.partition("=")[0]: 0 for text in OVERRIDES}
+    place(home, "flat", fixed={**known, "epochs": 3, "kept": "k"}, search={"trials": 1})
     given = [part for text in OVERRIDES for part in ("--set", text)]
     done("start", "my.toml", *given)
     wanted = {text.partition("=")[0]: value for text, value in OVERRIDES.items()}
@@ -302,8 +303,18 @@ def test_options_that_cannot_be(home, arguments, sentence):
 
 def test_quick(home):
     place(home, quick={"fixed": {"epochs": 2}, "search": {"trials": 3}})
-    done("start", "my.toml", "--quick")
+    told = done("start", "my.toml", "--quick").stderr
+    assert "--quick: epochs 2, trials 3. What it finds need not hold at the full size." in told
     assert list(hpo.report(1).steps) == [2, 2, 2]
+
+
+def test_a_plot_of_an_open_stage_says_so(home):
+    place(home, search={"trials": 3})
+    done("start", "my.toml", "--timeout", "1e-6")
+    told = done("plot", 1).stderr
+    assert "Stage 1 is open: what is drawn are 0 of 3 trials. Finish it: hpo resume 1\n" in told
+    done("resume", 1)
+    assert "is open" not in done("plot", 1).stderr
 
 
 OBJECTIVES = {
@@ -583,6 +594,15 @@ def test_a_report_that_cannot_be_written(copied):
     assert "no/such/file.csv" in told
     assert "No such file or directory" in told
     assert "'xml' is not one of" in refused("report", 1, "--format", "xml", code=2)
+
+
+def test_a_report_has_the_format_of_its_file(copied, tmp_path):
+    done("report", 1, "--out", tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").read_text().startswith("study,stage,trial,")
+    done("report", 1, "--out", tmp_path / "r.txt")
+    assert (tmp_path / "r.txt").read_text().split()[:3] == ["study", "stage", "trial"]
+    done("report", 1, "--out", tmp_path / "r.csv", "--format", "json")
+    assert json.loads((tmp_path / "r.csv").read_text())[0]["trial"] == 0
 
 
 def test_definitions_and_data_sets():

@@ -550,6 +550,18 @@ def test_setting_a_key_of_fixed_or_a_new_one(full: Definition):
     assert "new" not in full.fixed
 
 
+def test_a_setting_that_nothing_knows_is_refused():
+    x = {"low": 0.0, "high": 1.0}
+    made = define("m:f", space={"x": x}, direction="maximize", fixed={"epochs": 3})
+    assert made.setting("epochs", 4).fixed == {"epochs": 4}
+    with pytest.raises(DefinitionError, match=r"no epoch in .*; did you mean epochs"):
+        made.setting("epoch", 4)
+    with pytest.raises(DefinitionError, match="they have: x, epochs"):
+        made.setting("lr", 0.1)
+    # What describes the data also says which settings there are.
+    assert replace(made, describe="m:d").setting("lr", 0.1).fixed == {"epochs": 3, "lr": 0.1}
+
+
 def test_fixing_a_parameter_takes_it_out_of_space_and_limits(full: Definition):
     fixed = full.setting("lr", 20)  # outside its range and its limits: the user knows
     assert list(fixed.space) == ["width", "optimizer", "momentum"]

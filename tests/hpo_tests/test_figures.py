@@ -319,6 +319,12 @@ def test_a_trial_without_steps_has_an_empty_panel(book, curves):
     assert len(figure.axes) == 20
 
 
+def test_one_step_makes_no_curve(book, curves):
+    last = curves.groupby(["stage", "trial"]).tail(1)
+    with pytest.raises(style.NothingToDraw, match="at one step of each trial: no curve"):
+        figures.learning_curves(book, last)
+
+
 def test_curves_of_a_loss_share_the_limits_of_the_data(drawn):
     panels = drawn[2][0].axes
     assert panels[0].get_yscale() == "log"

@@ -58,6 +58,24 @@ def drawn_wrong(trials, curves):
 
 def axes(trials, curves):
     return Figure().subplots()
+
+def frames(trials, curves):
+    return trials, curves
+"""
+
+
+HALF = """
+import time
+
+ended = []
+
+def train(params, run):
+    run.report(1, score=0.5)
+    time.sleep(0.3)  # steps travel in batches
+    run.report(2, score=0.6)
+    time.sleep(60 * len(ended))
+    ended.append(run.seed)
+    return 0.6
 """
 
 
@@ -233,6 +251,26 @@ def test_a_figure_that_needs_all_trials_says_that_a_stage_is_open(home: Path) ->
 def test_a_figure_that_can_do_with_a_part_is_drawn(home: Path) -> None:
     done("start", definition(home, figure="figure"), "--workers", 1, "--timeout", 1e-6)
     assert hpo.plot(1).written[0].name == "figure.png"
+
+
+def test_only_what_was_counted_is_given_to_them(home: Path) -> None:
+    (home / "part.py").write_text(HALF)
+    path = place(home, "part:train", search={"trials": 4}, figure="my_hooks:frames")
+    (home / "my_hooks.py").write_text(HOOKS)
+    done("start", path, "--workers", 1, "--timeout", 2)
+    assert list(hpo.curves(1)["trial"]) == [0, 0, 1, 1], "half a curve is stored"
+    trials, curves = hooks.call("figure", hpo.show(1).study, None)
+    assert list(trials["trial"]) == [0]
+    assert list(curves["trial"]) == [0, 0]
+
+
+def test_without_any_result_they_are_not_called(home: Path) -> None:
+    (home / "my_hooks.py").write_text(HOOKS)
+    path = place(home, "part:fail", search={"trials": 2}, finding="my_hooks:finding")
+    (home / "part.py").write_text("def fail(params, run):\n    raise ValueError\n")
+    told = " ".join(run("start", path, "--workers", 1).stderr.split())
+    assert "no trial has completed, so there is nothing for finding = 'my_hooks:finding'." in told
+    assert hpo.show(1).findings == []
 
 
 def test_its_figure_comes_first(home: Path) -> None:

@@ -102,12 +102,12 @@ def test_diverged() -> None:
     # Below x = 0.3 training diverges; but not at once, so that it is harmless.
     assert told("diverged", study(X, rows(12, 40, diverged_at=3))) == (
         "pass",
-        "12 of 40 trials diverged, 12 of them with x below 0.275",
+        "12 of 40 trials diverged, 12 of them with x of 0.275 or less",
         None,
     )
     status, message, remedy = told("diverged", study(X, rows(16, 40, diverged_at=3)))
     assert (status, remedy) == ("warn", "hpo narrow 1 --range x=0.375:1")
-    assert message == "16 of 40 trials diverged, 16 of them with x below 0.375"
+    assert message == "16 of 40 trials diverged, 16 of them with x of 0.375 or less"
     assert told("diverged", study(X, rows(20, 40, diverged_at=3)))[0] == "fail"
 
 

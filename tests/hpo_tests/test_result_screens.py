@@ -81,6 +81,13 @@ def test_of_replicates_the_mean_is_shown_and_said(capsys):
     assert re.search(r"random +6 +0\.500 ", capsys.readouterr().out)
 
 
+def test_of_the_replicates_those_are_counted_that_have_completed(capsys):
+    some = [trial(0, 0.6, x=0.1), trial(1, 0.5, x=0.1), failed(2, "error", params={"x": 0.1})]
+    found = summary(some, seeds=3)
+    assert "0.550" in told(capsys, found)
+    assert "mean of 2 of 3 seeds (" in told(capsys, found)
+
+
 def test_of_an_earlier_stage(capsys):
     found = summary([trial(n, 0.5 + n / 100) for n in range(10)], [trial(0, 0.4, 0.05, stage=2)])
     said = re.search(

@@ -32,3 +32,4 @@ def test_an_optimizer_gets_the_learning_rate_of_the_book(monkeypatch) -> None:
     monkeypatch.setattr(study.mlp, "train", lambda params, run: params["lr"])
     rates = {name: study.train({"optimizer": name}, None) for name in ("sgd", "rmsprop", "adam")}
     assert rates == {"sgd": 0.01, "rmsprop": 0.01, "adam": 0.001}
+    assert study.train({"optimizer": "adam", "lr": 0.1}, None) == 0.1  # somebody has set it

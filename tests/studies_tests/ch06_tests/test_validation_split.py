@@ -15,6 +15,13 @@ def test_what_the_book_says_holds(experiment) -> None:
     assert experiment(NAME).findings[0].holds
 
 
+def test_with_one_setting_there_is_nothing_to_choose(experiment) -> None:
+    found = experiment(NAME)
+    one = found.trials.groupby("seed").head(1)
+    with pytest.raises(ValueError, match="with a single setting there is nothing to choose"):
+        study.finding(one, found.curves[found.curves["trial"].isin(one["trial"])])
+
+
 def test_it_is_not_found_where_all_images_say_the_same(experiment) -> None:
     found = experiment(NAME)
     mean = found.curves.groupby("trial")["val_accuracy"].transform("mean")
