@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 from hpo import sampling
 from hpo.errors import DatabaseError, DatabaseLocked, HpoError, ObjectiveError, SlotTakenOver
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
+from hpo.stop_signals import StopSignals
 from hpo.store import lease
 from hpo.store.attempt import Claim, Outcome, Step
 from hpo.store.engine import BUSY_TIMEOUT_S, Engine, identity, reading
@@ -40,8 +39,6 @@ HURRY_S = 2.0
 
 FOR_ALL_S = 1.0
 """A signal for the workers and for us, as a shutdown sends it, reaches us within this time."""
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -85,7 +82,7 @@ class Supervisor:
         self._watcher = watcher
         self._ledger = Ledger(engine, stage, study.definition.metric, self._patience)
         self._running: dict[Worker, _Running] = {}
-        self._signals: list[int] = []
+        self._signals = StopSignals()
         self._metric_missed = False
         self._stillborn = 0
         self._file = identity(engine)
@@ -102,25 +99,25 @@ class Supervisor:
         with reading(self._engine) as connection:
             known = stage_trials(connection, self._stage)
         self._watcher.stage_began(self._study, self._stage, known, len(self._pool.workers))
-        with self._listening():
+        with self._signals.listening():
             try:
                 while (ended := self._stop_asked(deadline)) is None:
-                    if not self._signals:
+                    if not self._signals.came:
                         self._employ()
                     if not self._running and (ended := self._idle()):
                         break
                     for worker, event in self._pool.events(POLL_S):
-                        if self._hurried():
+                        if self._signals.hurried:
                             break  # the signal may have been for the workers, too
                         self._handle(worker, event)
-                    if self._hurried():
+                    if self._signals.hurried:
                         continue
                     self._enforce_limits()
                     if time.monotonic() - self._recorded > RECORD_EVERY_S:
                         self._beat()
                 return ended
             except DatabaseLocked as error:
-                if self._hurried() and (ended := self._stop_asked(deadline)):
+                if self._signals.hurried and (ended := self._stop_asked(deadline)):
                     return ended  # what could not be recorded in time runs again
                 raise DatabaseLocked(
                     f"{self._engine.url.database} stayed locked for {BUSY_TIMEOUT_S:.0f} s by "
@@ -135,7 +132,7 @@ class Supervisor:
     def _employ(self) -> None:
         """Give each idle worker the next open slot."""
         for worker in self._pool.workers:
-            if self._signals:
+            if self._signals.came:
                 return
             if worker.ready and worker not in self._running:
                 running = self._claim()
@@ -161,7 +158,7 @@ class Supervisor:
         self._check_file()
         finished = self._ledger.finished()
         self._watcher.counted(self._ledger.counted())
-        if self._signals:
+        if self._signals.came:
             return Ended.INTERRUPTED  # also of a finished stage: no other one shall follow
         if finished:
             return Ended.FINISHED
@@ -260,9 +257,9 @@ class Supervisor:
         """Whether a worker was ended by a signal that is meant for us, too."""
         if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
             deadline = time.monotonic() + FOR_ALL_S
-            while not self._hurried() and time.monotonic() < deadline:
+            while not self._signals.hurried and time.monotonic() < deadline:
                 time.sleep(0.02)
-        return self._hurried()
+        return self._signals.hurried
 
     def _lose(self, running: _Running, how: str, seconds: float) -> None:
         failure = Outcome("failed", None, seconds, reason="lost", error=f"the worker ended: {how}")
@@ -335,49 +332,21 @@ class Supervisor:
                 "What was written to it since is lost."
             )
 
-    def _terminated(self) -> bool:
-        return signal.SIGTERM in self._signals or signal.SIGHUP in self._signals
-
-    def _hurried(self) -> bool:
-        """Whether to stop at once."""
-        return self._terminated() or len(self._signals) > 1
-
     def _patience(self) -> float:
-        return HURRY_S if self._leaving or self._hurried() else math.inf
+        return HURRY_S if self._leaving or self._signals.hurried else math.inf
 
     def _stop_asked(self, deadline: float | None) -> Ended | None:
         """Return why to stop at once, or None; the first Ctrl-C only stops what would begin."""
-        if self._terminated():
+        if self._signals.terminated:
             return Ended.TERMINATED
-        if len(self._signals) > 1:
+        if self._signals.hurried:
             return Ended.INTERRUPTED
         if deadline is not None and time.monotonic() >= deadline:
             return Ended.TIMEOUT
-        if self._signals and not self._stopping:
+        if self._signals.came and not self._stopping:
             self._stopping = True
             self._watcher.stopping()
         return None
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Take signals as requests: Ctrl-C finishes what runs, twice stops now, as others do."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Python delivers signals to the main thread only
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._signals.append(number)
-
-        previous = {
-            number: signal.signal(number, note)
-            for number in STOP_SIGNALS
-            if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` asks for
-        }
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 def outcome_of(study: Study, done: Message) -> Outcome:
