@@ -14,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpo import sampling
+from hpo import pruning, sampling
 from hpo.errors import DatabaseError, DatabaseLocked, HpoError, ObjectiveError, SlotTakenOver
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
 from hpo.stop_signals import StopSignals
-from hpo.store import lease
+from hpo.store import lease, rungs
 from hpo.store.attempt import Claim, Outcome, Step
 from hpo.store.engine import BUSY_TIMEOUT_S, Engine, identity, reading
 from hpo.store.ledger import Ledger
@@ -47,6 +47,7 @@ class _Running:
 
     claim: Claim
     seed: int
+    most: int | None  # reports of a full training, as they were known when it began
     steps: list[Step] = field(default_factory=list)
     reported: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -77,6 +78,7 @@ class Supervisor:
         self._study = study
         self._stage = stage
         self._search = study.definition.search
+        self._pruner = study.pruner(stage)
         self._lineage = (stage, *ancestors)
         self._pool = pool
         self._watcher = watcher
@@ -141,7 +143,8 @@ class Supervisor:
                 self._running[worker] = running
                 fixed = self._study.definition.fixed or {}
                 params = {**fixed, **running.claim.params}
-                worker.send({"do": "run", "params": params, "seed": running.seed})
+                asked = pruning.rungs(self._pruner, running.most, running.claim.slot)
+                worker.send({"do": "run", "params": params, "seed": running.seed, "ask_at": asked})
 
     def _claim(self) -> _Running | None:
         """Take the next open slot; None if there is none."""
@@ -150,8 +153,15 @@ class Supervisor:
             seed = sampling.run_seed(self._search.seed, self._stage.number, unit)
             params = self._draw(opening.slot) if opening.params is None else opening.params
             if claim := self._ledger.claim(opening.slot, params, seed):
-                return _Running(claim, seed)
+                return _Running(claim, seed, self._most_reports())
         return None
+
+    def _most_reports(self) -> int | None:
+        """Return how many reports a full training makes, for a pruner; None if nobody knows."""
+        if self._pruner == "none":
+            return None
+        with reading(self._engine) as connection:
+            return rungs.most_reports(connection, self._stage)
 
     def _idle(self) -> Ended | None:
         """Nothing runs here: return why, or None if that may change."""
@@ -200,6 +210,11 @@ class Supervisor:
             case {"say": "steps"} if running:
                 running.steps += [Step(*step) for step in event["steps"]]
                 running.reported += len(event["steps"])
+            case {"say": "asks"} if running:
+                self._record()
+                if worker in self._running:  # and nobody else's now
+                    answer = self._goes_on(running, event["reports"])
+                    worker.send({"do": "answer", "reports": event["reports"], "goes_on": answer})
             case {"say": "done"} if running:
                 self._look_for_metric(event["metrics"])
                 with suppress(SlotTakenOver):
@@ -214,6 +229,15 @@ class Supervisor:
                 # The objective was edited while the study runs. Trying again would burn the
                 # budget; the stage stays open instead.
                 raise ObjectiveError(event["error"])
+
+    def _goes_on(self, running: _Running, reports: int) -> bool:
+        """Return whether a trial is worth continuing after so many reports."""
+        assert running.most is not None  # else it would not ask
+        direction = self._study.definition.direction
+        with reading(self._engine) as connection:
+            others = rungs.reached(connection, self._stage, reports, direction)
+        slot = running.claim.slot
+        return pruning.goes_on(self._pruner, running.most, slot, reports, others, direction)
 
     def _finish(self, running: _Running, outcome: Outcome) -> None:
         self._ledger.finish(running.claim, outcome, running.steps)
@@ -286,14 +310,17 @@ class Supervisor:
                 self._finish(running, Outcome("failed", None, seconds, reason=reason))
 
     def _beat(self) -> None:
-        """Record what was reported, extend the leases, and drop the trials that others took."""
+        """Record what was reported, also nothing if the leases need it."""
         self._check_file()
         self._recorded = time.monotonic()
         self._watcher.counted(self._ledger.counted())
+        silent = not any(running.steps for running in self._running.values())
+        if not silent or self._recorded - self._beaten >= lease.LEASE_S / 4:
+            self._record()
+
+    def _record(self) -> None:
+        """Record what was reported, extend the leases, and drop the trials that others took."""
         reports = [(running.claim, running.steps) for running in self._running.values()]
-        silent = not any(steps for _, steps in reports)
-        if silent and self._recorded - self._beaten < lease.LEASE_S / 4:
-            return
         taken = self._ledger.beat(reports)
         self._beaten = time.monotonic()
         for worker, running in list(self._running.items()):
