@@ -18,11 +18,12 @@ from hpo.search import Direction, PrunerName
 
 PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
 
-_ETA = 3
-"""At each rung of asha and hyperband one trial in so many goes on; the default of both papers."""
+_ETA = 4
+"""At each rung of asha and hyperband one trial in so many goes on; as in the paper on ASHA."""
 
-_HALVINGS = 3
-"""Rungs of asha: the first after a 27th of a full training."""
+_RUNGS = 2
+"""Of asha: after a sixteenth and a quarter of a full training. On the book's job a first rung after
+a 27th, two epochs, lost the best trial now and then."""
 
 _PARTS = 10
 """Rungs of median, each after another tenth of a full training."""
@@ -39,8 +40,8 @@ class Reached:
 
     Args:
         slot: Its number in the stage.
-        completed: Whether it was trained to its end; also if that was its divergence.
-        diverged: Whether it was.
+        completed: Whether it was trained to its end.
+        diverged: Whether training stopped being finite.
         reports: Its reports of the metric, until now or in all.
         value: The value of the report that is asked about; None if it is not finite, or if there
             were fewer reports.
@@ -69,9 +70,9 @@ def rungs(pruner: PrunerName, most: int | None, slot: int) -> tuple[int, ...]:
         return ()
     match pruner:
         case "asha":
-            return _halvings(most)
+            return _geometric(most)
         case "hyperband":
-            return _halvings(most)[_bracket(most, slot) :]
+            return _geometric(most)[_bracket(most, slot) :]
         case "median":
             return _distinct(most, [-(-most * i // _PARTS) for i in range(1, _PARTS)])
         case "none":
@@ -107,11 +108,11 @@ def goes_on(
 
 
 def _among_best(slot: int, rung: int, before: int, trials: Sequence[Reached], sign: float) -> bool:
-    """Return whether a trial is among the best third of those that have reached its rung.
+    """Return whether a trial is among the best quarter of those that have reached its rung.
 
     ASHA in its stopping form (Li et al., "A system for massively parallel hyperparameter tuning",
     MLSys 2020, arXiv 1810.05934): nobody waits for a rung to fill, those that are there decide.
-    Where they are fewer than three, the best goes on: the first trial that completed has passed
+    Where they are fewer than four, the best goes on: the first trial that completed has passed
     every rung unasked, so that also the second one meets somebody. Ties go on.
 
     A diverged trial is the worst of the rung that it did not live to see, but of that one only:
@@ -130,20 +131,17 @@ def _above_median(slot: int, trials: Sequence[Reached], sign: float) -> bool:
     """Return whether the best value of a trial so far is no worse than the completed ones' median.
 
     That is, of their means up to there: the median stopping rule of Google Vizier (Golovin et al.,
-    KDD 2017, section 3.2.1). A diverged trial has the worst.
+    KDD 2017, section 3.2.1). Diverged trials are left out: where most diverge, the median would be
+    the worst there is, and nobody would ever be below it.
     """
-    means = [
-        -math.inf if trial.diverged or trial.mean is None else sign * trial.mean
-        for trial in trials
-        if trial.completed
-    ]
+    means = [sign * t.mean for t in trials if t.completed and t.mean is not None]
     (own,) = (trial for trial in trials if trial.slot == slot)
     assert own.best is not None  # it was asked about after a finite report
     return len(means) < _FIRST_COMPLETED or sign * own.best >= median(means)
 
 
-def _halvings(most: int) -> tuple[int, ...]:
-    return _distinct(most, [-(-most // _ETA**i) for i in range(_HALVINGS, 0, -1)])
+def _geometric(most: int) -> tuple[int, ...]:
+    return _distinct(most, [-(-most // _ETA**i) for i in range(_RUNGS, 0, -1)])
 
 
 def _distinct(most: int, reports: Sequence[int]) -> tuple[int, ...]:
@@ -160,7 +158,7 @@ def _bracket(most: int, slot: int) -> int:
     golden ratio, which fill the weights evenly for any budget. (The digits of the slot, reversed,
     would do that too, but they are the first axis of a Sobol sequence.)
     """
-    last = len(_halvings(most))
+    last = len(_geometric(most))
     sizes = [-(-(last + 1) * _ETA ** (last - i) // (last - i + 1)) for i in range(last + 1)]
     at = (slot * _GOLDEN) % 1.0 * sum(sizes)
     return next(i for i in range(last + 1) if at < sum(sizes[: i + 1]))

@@ -72,7 +72,7 @@ def reached(
     return [
         Reached(
             slot=row.slot,
-            completed=row.state == "complete",
+            completed=row.state == "complete" and row.diverged_at is None,
             diverged=row.diverged_at is not None,
             reports=row.reports,
             value=row.value,

@@ -510,8 +510,8 @@ def test_a_definition_survives_the_database(read, full: Definition, home: Path):
 
 def test_what_a_newer_hpo_has_stored_is_told(full: Definition):
     stored = full.to_json()
-    with pytest.raises(DefinitionError, match=r"^\[search\] pruner: unknown key; allowed are"):
-        stored_definition({**stored, "search": {**stored["search"], "pruner": "median"}})
+    with pytest.raises(DefinitionError, match=r"^\[search\] shards: unknown key; allowed are"):
+        stored_definition({**stored, "search": {**stored["search"], "shards": 8}})
     with pytest.raises(DefinitionError, match=r"^tags: unknown key; allowed are"):
         stored_definition({**stored, "tags": ["a"]})
 
