@@ -19,10 +19,12 @@ from hpo.errors import NotEnoughTrials
 from hpo.narrowing import Rule
 from hpo.pruning import Reached, goes_on, rungs
 from hpo.sampling import Request, evidence
+from hpo.search import PrunerName
 from hpo.space import Space
 from hpo.store.attempt import Outcome
 from hpo.store.engine import reading
 from hpo.store.rungs import most_reports, reached
+from hpo.summary import Summary
 from hpo.trial import Trial, TrialState, bounded
 
 X = Space({"x": UNIT})
@@ -286,9 +288,9 @@ def test_tpe_counts_a_diverged_trial_as_worse_than_a_pruned_one():
 # The screens
 
 
-def with_pruner(*trials: Trial) -> object:
+def with_pruner(*trials: Trial, pruner: PrunerName = "asha") -> Summary:
     summary = study(Space({"lr": LR}), trials)
-    search = Search(pruner="asha", trials=len(trials))
+    search = Search(pruner=pruner, trials=len(trials))
     definition: Definition = replace(summary.study.definition, search=search)
     return replace(summary, study=replace(summary.study, definition=definition))
 
@@ -302,6 +304,11 @@ def test_what_was_saved_is_told(capsys):
     told = capsys.readouterr().err
     assert "Pruned 40 of 43 trials: 267 of 2,107 steps.\n" in told
     assert "Of 43 trials, 1 diverged." in told
+    alone = with_pruner(*made, pruner="none")  # they gave up by themselves
+    screens.outlook(alone, alone.last, None)
+    told = capsys.readouterr().err
+    assert "Pruned" not in told
+    assert "Of 43 trials, 40 were pruned and 1 diverged." in told
 
 
 def test_a_trial_that_was_given_up_by_itself_is_no_saving(capsys):
