@@ -80,7 +80,8 @@ TOP_KEYS = (
     "search, quick"
 )
 SEARCH_KEYS = (
-    "sampler, trials, seed, seeds, timeout, trial_timeout, trial_memory, max_attempts, durability"
+    "sampler, pruner, trials, seed, seeds, timeout, trial_timeout, trial_memory, max_attempts, "
+    "durability"
 )
 SAMPLERS = "'random', 'tpe', 'gp', 'cmaes', 'qmc' or 'grid'"
 AS_NUMBER = "a string, finite number, boolean, list or table of those"
