@@ -299,6 +299,12 @@ def _checked(definition: Definition) -> Definition:
             f"[search] trials ({search.trials}) is not a multiple of seeds ({search.seeds}): "
             "every setting is run once per seed"
         )
+    if search.pruner != "none" and search.seeds > 1:
+        raise DefinitionError(
+            f"[search] pruner ({search.pruner!r}) does not go with seeds ({search.seeds}): "
+            "settings are compared seed by seed, and a pruned replicate leaves nothing to compare. "
+            "Leave one of them out"
+        )
     return definition
 
 

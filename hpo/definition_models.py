@@ -13,7 +13,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, 
 
 from hpo.definition_errors import sentence
 from hpo.errors import DefinitionError
-from hpo.search import MOST_TRIALS, Direction, SamplerName
+from hpo.search import MOST_TRIALS, Direction, PrunerName, SamplerName
 
 _IMPORTABLE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 _Importable = Annotated[str, StringConstraints(pattern=_IMPORTABLE)]
@@ -45,6 +45,7 @@ class _Search(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     sampler: SamplerName | None
+    pruner: PrunerName
     trials: int = Field(ge=1, le=MOST_TRIALS)
     seed: int = Field(ge=0, le=2**63 - 1)  # what a database holds
     seeds: int = Field(ge=1)

@@ -34,7 +34,8 @@ def text(study: Study, stage: Stage, parent: Stage | None) -> str:
     how = f"{trials} to begin with, seed {study.definition.search.seed}."
     if stage.searches:
         each = f"{stage.seeds} seeds for each setting, " if stage.seeds > 1 else ""
-        how = f"Sampler {stage.sampler}, {each}{how}"
+        pruner = "" if study.pruner(stage) == "none" else f"pruner {study.pruner(stage)}, "
+        how = f"Sampler {stage.sampler}, {pruner}{each}{how}"
     return "\n\n".join([heading, *parts, how])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -132,7 +132,7 @@ def replay(
         stored, curve = _stored(engine, found, stage, number)
     if announce is not None:
         announce(found, stored)
-    outcome, curve_again = _run(found, stored, watcher)
+    outcome, curve_again = _run(found, stored, _stop(found, stored, curve), watcher)
     again = replace(
         stored,
         state=_STATE[outcome.state],
@@ -191,13 +191,22 @@ def _stored(engine: Engine, study: Study, stage_number: int, number: int) -> tup
     return found, curve
 
 
-def _run(study: Study, trial: Trial, watcher: Watcher) -> tuple[Outcome, Curve]:
+def _stop(study: Study, trial: Trial, curve: Curve) -> list[int]:
+    """Return after how many reports of the metric to stop a trial, if a pruner has stopped it."""
+    if trial.state is not TrialState.PRUNED or study.definition.search.pruner == "none":
+        return []
+    return [sum(study.definition.metric in metrics for metrics in curve.values())]
+
+
+def _run(
+    study: Study, trial: Trial, stop: Sequence[int], watcher: Watcher
+) -> tuple[Outcome, Curve]:
     """Run a trial in a worker, as the supervisor does."""
     curve: dict[int, Mapping[str, float]] = {}
     params = {**(study.definition.fixed or {}), **trial.params}
     with Pool(study.definition, 1) as pool:
         launch.check_data(pool, study, watcher)
-        pool.workers[0].send({"do": "run", "params": params, "seed": trial.seed})
+        pool.workers[0].send({"do": "run", "params": params, "seed": trial.seed, "ask_at": stop})
         while True:
             for worker, event in pool.events(1.0):
                 match event:
@@ -212,6 +221,9 @@ def _run(study: Study, trial: Trial, watcher: Watcher) -> tuple[Outcome, Curve]:
                         raise ObjectiveError(event["error"])
                     case {"say": "steps"}:
                         curve |= {step: metrics for step, _, metrics in event["steps"]}
+                    case {"say": "asks"}:
+                        told = {"do": "answer", "reports": event["reports"], "goes_on": False}
+                        worker.send(told)
                     case {"say": "done"}:
                         return outcome_of(study, event), curve
 

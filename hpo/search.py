@@ -7,6 +7,7 @@ from typing import Literal
 
 Direction = Literal["maximize", "minimize"]
 SamplerName = Literal["random", "tpe", "gp", "cmaes", "qmc", "grid"]
+PrunerName = Literal["none", "median", "asha", "hyperband"]
 
 MOST_TRIALS = 1_000_000
 """Of a stage; a slip of the keyboard must not fill a disk."""
@@ -19,6 +20,7 @@ class Search:
     Args:
         sampler: How settings are drawn in stage 1; None for what suits the number of parameters,
             see `Definition.sampler`.
+        pruner: How trials that fall behind are given up, see `hpo/pruning.py`.
         trials: Trials per stage, replicates included.
         seed: Seed of everything random in the study.
         seeds: Replicates of each setting, each with a seed that all settings share.
@@ -32,6 +34,7 @@ class Search:
     """
 
     sampler: SamplerName | None = None
+    pruner: PrunerName = "none"
     trials: int = 100
     seed: int = 0
     seeds: int = 1

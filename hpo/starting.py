@@ -57,6 +57,7 @@ def start(
     storage: str | None = None,
     name: str | None = None,
     sampler: str | None = None,
+    pruner: str | None = None,
     trials: int | None = None,
     seed: int | None = None,
     timeout: float | None = None,
@@ -76,6 +77,7 @@ def start(
         name: Name of the study; default the definition's, with -2, -3, … if it is taken.
         sampler: How stage 1 is sampled; default what the definition says, see
             `Definition.sampler`.
+        pruner: How trials that fall behind are given up: "none", "median", "asha", "hyperband".
         trials: Trials per stage.
         seed: Seed of everything random.
         timeout: Seconds after which a stage is left open; not a part of the study.
@@ -98,6 +100,7 @@ def start(
         quick=quick,
         settings=settings,
         sampler=sampler,
+        pruner=pruner,
         trials=trials,
         seed=seed,
         trial_timeout=trial_timeout,

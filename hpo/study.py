@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.definition import Definition
 from hpo.objective import Description
+from hpo.search import PrunerName
 from hpo.space import Space
 from hpo.trial import Trial, TrialState
 
@@ -35,6 +36,10 @@ class Study:
     description: Description | None
     environment: Mapping[str, Any]
     created_at: datetime
+
+    def pruner(self, stage: Stage) -> PrunerName:
+        """Return how the trials of a stage are given up; none of `confirm` ever is."""
+        return self.definition.search.pruner if stage.searches else "none"
 
 
 @dataclass(frozen=True)

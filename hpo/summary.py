@@ -247,6 +247,7 @@ class Summary:
             "kind": stage.kind,
             "optuna_study": stage.optuna_study,
             "sampler": stage.sampler,
+            "pruner": self.study.pruner(stage),
             "budget": stage.budget,
             "counts": asdict(counts),
             "space": stage.space.to_json(),

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
-from hpo import sampling
+from hpo import pruning, sampling
 from hpo.errors import DatabaseError, DatabaseLocked, HpoError, ObjectiveError, SlotTakenOver
 from hpo.objective import floor_value
 from hpo.pool import Message, Pool, Worker
-from hpo.store import lease
+from hpo.stop_signals import StopSignals
+from hpo.store import lease, rungs
 from hpo.store.attempt import Claim, Outcome, Step
 from hpo.store.engine import BUSY_TIMEOUT_S, Engine, identity, reading
 from hpo.store.ledger import Ledger
@@ -41,8 +40,6 @@ HURRY_S = 2.0
 FOR_ALL_S = 1.0
 """A signal for the workers and for us, as a shutdown sends it, reaches us within this time."""
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 @dataclass
 class _Running:
@@ -50,6 +47,7 @@ class _Running:
 
     claim: Claim
     seed: int
+    most: int | None  # reports of a full training, as they were known when it began
     steps: list[Step] = field(default_factory=list)
     reported: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -80,12 +78,13 @@ class Supervisor:
         self._study = study
         self._stage = stage
         self._search = study.definition.search
+        self._pruner = study.pruner(stage)
         self._lineage = (stage, *ancestors)
         self._pool = pool
         self._watcher = watcher
         self._ledger = Ledger(engine, stage, study.definition.metric, self._patience)
         self._running: dict[Worker, _Running] = {}
-        self._signals: list[int] = []
+        self._signals = StopSignals()
         self._metric_missed = False
         self._stillborn = 0
         self._file = identity(engine)
@@ -102,25 +101,25 @@ class Supervisor:
         with reading(self._engine) as connection:
             known = stage_trials(connection, self._stage)
         self._watcher.stage_began(self._study, self._stage, known, len(self._pool.workers))
-        with self._listening():
+        with self._signals.listening():
             try:
                 while (ended := self._stop_asked(deadline)) is None:
-                    if not self._signals:
+                    if not self._signals.came:
                         self._employ()
                     if not self._running and (ended := self._idle()):
                         break
                     for worker, event in self._pool.events(POLL_S):
-                        if self._hurried():
+                        if self._signals.hurried:
                             break  # the signal may have been for the workers, too
                         self._handle(worker, event)
-                    if self._hurried():
+                    if self._signals.hurried:
                         continue
                     self._enforce_limits()
                     if time.monotonic() - self._recorded > RECORD_EVERY_S:
                         self._beat()
                 return ended
             except DatabaseLocked as error:
-                if self._hurried() and (ended := self._stop_asked(deadline)):
+                if self._signals.hurried and (ended := self._stop_asked(deadline)):
                     return ended  # what could not be recorded in time runs again
                 raise DatabaseLocked(
                     f"{self._engine.url.database} stayed locked for {BUSY_TIMEOUT_S:.0f} s by "
@@ -135,7 +134,7 @@ class Supervisor:
     def _employ(self) -> None:
         """Give each idle worker the next open slot."""
         for worker in self._pool.workers:
-            if self._signals:
+            if self._signals.came:
                 return
             if worker.ready and worker not in self._running:
                 running = self._claim()
@@ -144,7 +143,8 @@ class Supervisor:
                 self._running[worker] = running
                 fixed = self._study.definition.fixed or {}
                 params = {**fixed, **running.claim.params}
-                worker.send({"do": "run", "params": params, "seed": running.seed})
+                asked = pruning.rungs(self._pruner, running.most, running.claim.slot)
+                worker.send({"do": "run", "params": params, "seed": running.seed, "ask_at": asked})
 
     def _claim(self) -> _Running | None:
         """Take the next open slot; None if there is none."""
@@ -153,15 +153,22 @@ class Supervisor:
             seed = sampling.run_seed(self._search.seed, self._stage.number, unit)
             params = self._draw(opening.slot) if opening.params is None else opening.params
             if claim := self._ledger.claim(opening.slot, params, seed):
-                return _Running(claim, seed)
+                return _Running(claim, seed, self._most_reports())
         return None
+
+    def _most_reports(self) -> int | None:
+        """Return how many reports a full training makes, for a pruner; None if nobody knows."""
+        if self._pruner == "none":
+            return None
+        with reading(self._engine) as connection:
+            return rungs.most_reports(connection, self._stage)
 
     def _idle(self) -> Ended | None:
         """Nothing runs here: return why, or None if that may change."""
         self._check_file()
         finished = self._ledger.finished()
         self._watcher.counted(self._ledger.counted())
-        if self._signals:
+        if self._signals.came:
             return Ended.INTERRUPTED  # also of a finished stage: no other one shall follow
         if finished:
             return Ended.FINISHED
@@ -203,6 +210,11 @@ class Supervisor:
             case {"say": "steps"} if running:
                 running.steps += [Step(*step) for step in event["steps"]]
                 running.reported += len(event["steps"])
+            case {"say": "asks"} if running:
+                self._record()
+                if worker in self._running:  # and nobody else's now
+                    answer = self._goes_on(running, event["reports"])
+                    worker.send({"do": "answer", "reports": event["reports"], "goes_on": answer})
             case {"say": "done"} if running:
                 self._look_for_metric(event["metrics"])
                 with suppress(SlotTakenOver):
@@ -217,6 +229,15 @@ class Supervisor:
                 # The objective was edited while the study runs. Trying again would burn the
                 # budget; the stage stays open instead.
                 raise ObjectiveError(event["error"])
+
+    def _goes_on(self, running: _Running, reports: int) -> bool:
+        """Return whether a trial is worth continuing after so many reports."""
+        assert running.most is not None  # else it would not ask
+        direction = self._study.definition.direction
+        with reading(self._engine) as connection:
+            others = rungs.reached(connection, self._stage, reports, direction)
+        slot = running.claim.slot
+        return pruning.goes_on(self._pruner, running.most, slot, reports, others, direction)
 
     def _finish(self, running: _Running, outcome: Outcome) -> None:
         self._ledger.finish(running.claim, outcome, running.steps)
@@ -260,9 +281,9 @@ class Supervisor:
         """Whether a worker was ended by a signal that is meant for us, too."""
         if worker.process.returncode in (-signal.SIGTERM, -signal.SIGHUP):
             deadline = time.monotonic() + FOR_ALL_S
-            while not self._hurried() and time.monotonic() < deadline:
+            while not self._signals.hurried and time.monotonic() < deadline:
                 time.sleep(0.02)
-        return self._hurried()
+        return self._signals.hurried
 
     def _lose(self, running: _Running, how: str, seconds: float) -> None:
         failure = Outcome("failed", None, seconds, reason="lost", error=f"the worker ended: {how}")
@@ -289,14 +310,17 @@ class Supervisor:
                 self._finish(running, Outcome("failed", None, seconds, reason=reason))
 
     def _beat(self) -> None:
-        """Record what was reported, extend the leases, and drop the trials that others took."""
+        """Record what was reported, also nothing if the leases need it."""
         self._check_file()
         self._recorded = time.monotonic()
         self._watcher.counted(self._ledger.counted())
+        silent = not any(running.steps for running in self._running.values())
+        if not silent or self._recorded - self._beaten >= lease.LEASE_S / 4:
+            self._record()
+
+    def _record(self) -> None:
+        """Record what was reported, extend the leases, and drop the trials that others took."""
         reports = [(running.claim, running.steps) for running in self._running.values()]
-        silent = not any(steps for _, steps in reports)
-        if silent and self._recorded - self._beaten < lease.LEASE_S / 4:
-            return
         taken = self._ledger.beat(reports)
         self._beaten = time.monotonic()
         for worker, running in list(self._running.items()):
@@ -335,49 +359,21 @@ class Supervisor:
                 "What was written to it since is lost."
             )
 
-    def _terminated(self) -> bool:
-        return signal.SIGTERM in self._signals or signal.SIGHUP in self._signals
-
-    def _hurried(self) -> bool:
-        """Whether to stop at once."""
-        return self._terminated() or len(self._signals) > 1
-
     def _patience(self) -> float:
-        return HURRY_S if self._leaving or self._hurried() else math.inf
+        return HURRY_S if self._leaving or self._signals.hurried else math.inf
 
     def _stop_asked(self, deadline: float | None) -> Ended | None:
         """Return why to stop at once, or None; the first Ctrl-C only stops what would begin."""
-        if self._terminated():
+        if self._signals.terminated:
             return Ended.TERMINATED
-        if len(self._signals) > 1:
+        if self._signals.hurried:
             return Ended.INTERRUPTED
         if deadline is not None and time.monotonic() >= deadline:
             return Ended.TIMEOUT
-        if self._signals and not self._stopping:
+        if self._signals.came and not self._stopping:
             self._stopping = True
             self._watcher.stopping()
         return None
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Take signals as requests: Ctrl-C finishes what runs, twice stops now, as others do."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Python delivers signals to the main thread only
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self._signals.append(number)
-
-        previous = {
-            number: signal.signal(number, note)
-            for number in STOP_SIGNALS
-            if signal.getsignal(number) is not signal.SIG_IGN  # as `nohup` asks for
-        }
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 def outcome_of(study: Study, done: Message) -> Outcome:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from statistics import fmean, mean
+from statistics import fmean, mean, median
 from typing import Any
 
 
@@ -80,6 +80,25 @@ def ranked(trials: Iterable[Trial], direction: str) -> list[Trial]:
     finished = [t for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
     sign = -1.0 if direction == "maximize" else 1.0
     return sorted(finished, key=lambda t: (t.diverged, sign * (t.value or 0.0), t.stage, t.number))
+
+
+def bounded(trials: Iterable[Trial], direction: str) -> list[Trial]:
+    """Return the trials with scores to learn from, of which pruned ones only have an early value.
+
+    A pruned trial fell behind: its early value counts, but never for more than the median of the
+    scores of those that completed. Where none has, it fell behind nothing, and is left out.
+    """
+    found = list(trials)
+    scores = [t.value for t in ranked(found, direction) if not t.diverged and t.value is not None]
+    if not scores:
+        return [t for t in found if t.state is not TrialState.PRUNED]
+    bound, worse = median(scores), min if direction == "maximize" else max
+    return [
+        replace(t, value=worse(t.value, bound))
+        if t.state is TrialState.PRUNED and t.value is not None
+        else t
+        for t in found
+    ]
 
 
 def key_of(params: Mapping[str, Any]) -> str:

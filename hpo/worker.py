@@ -3,8 +3,11 @@
 Started as `python -m hpo.worker FD`, where FD is the number of an inherited socket. Messages are
 lines of JSON in both directions; what the objective prints goes to the ordinary stdout and stderr.
 
-    supervisor → worker   setup, describe, run, test
-    worker → supervisor   ready, described, steps, done, tested, broken
+    supervisor → worker   setup, describe, run, answer, test
+    worker → supervisor   ready, described, steps, asks, done, tested, broken
+
+Where a pruner is used, `run` says after how many reports of the metric to ask whether the trial
+goes on; `run.report` waits there for the answer.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -71,15 +74,28 @@ class WorkerRun:
         seed: Seed of every random choice of the trial.
         setup: Tells which metric is the study's, and which direction is better.
         send: Sends a message to the supervisor.
+        ask_at: After so many reports of the metric it asks whether to go on.
+        receive: Waits for a message of the supervisor.
     """
 
-    def __init__(self, seed: int, setup: Setup, send: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        setup: Setup,
+        send: Callable[[Message], None],
+        ask_at: Collection[int],
+        receive: Callable[[], Message],
+    ) -> None:
         self.seed = seed
         self.worst: float | None = None
+        self.stopped = False  # by a pruner
         self.last_step = 0
         self.metrics: set[str] = set()
         self._setup = setup
         self._send = send
+        self._ask_at = ask_at
+        self._receive = receive
+        self._reports = 0  # of the metric
         self._began = self._sent = time.monotonic()
         self._steps: list[tuple[int, float, dict[str, float]]] = []
         self._seen: set[int] = set()
@@ -98,6 +114,8 @@ class WorkerRun:
         with self._lock:
             if self._over:
                 raise RuntimeError("run.report: this trial has ended; what reports outlived it")
+            if self.stopped:
+                raise Pruned  # it was not let pass
             if step in self._seen:
                 raise ValueError(f"run.report: step {step} was reported before")
             self.metrics |= set(values)
@@ -108,12 +126,18 @@ class WorkerRun:
             if score is not None and math.isfinite(score):
                 worse = min if self._setup.direction == "maximize" else max
                 self.worst = score if self.worst is None else worse(self.worst, score)
+            self._reports += score is not None
             if time.monotonic() - self._sent >= SEND_EVERY_S:
                 self._flush()
-        for name, value in values.items():
-            finite_needed = name == self._setup.metric or is_loss(name)
-            if math.isinf(value) or (finite_needed and math.isnan(value)):
-                raise Diverged(f"{name} is {value} at step {step}")
+            for name, value in values.items():
+                finite_needed = name == self._setup.metric or is_loss(name)
+                if math.isinf(value) or (finite_needed and math.isnan(value)):
+                    raise Diverged(f"{name} is {value} at step {step}")
+            # Under the lock: who reports meanwhile, or ends the trial, waits for the answer, too.
+            if score is not None and self._reports in self._ask_at:
+                self.stopped = not self._goes_on()
+            if self.stopped:
+                raise Pruned
 
     def end(self) -> None:
         """Send the steps that were not sent yet, and take no more."""
@@ -121,22 +145,38 @@ class WorkerRun:
             self._over = True
             self._flush()
 
+    def _goes_on(self) -> bool:
+        """Ask the supervisor, who has to know all steps up to here."""
+        self._flush()
+        self._send({"say": "asks", "reports": self._reports})
+        answer = self._receive()
+        while answer["reports"] != self._reports:  # to a question that a signal's handler cut short
+            answer = self._receive()
+        goes_on: bool = answer["goes_on"]
+        return goes_on
+
     def _flush(self) -> None:
         if self._steps:
             self._send({"say": "steps", "steps": self._steps})
         self._steps, self._sent = [], time.monotonic()
 
 
-def run_trial(setup: Setup, message: Message, send: Callable[[Message], None]) -> Message:
+def run_trial(
+    setup: Setup,
+    message: Message,
+    send: Callable[[Message], None],
+    receive: Callable[[], Message],
+) -> Message:
     """Run the objective once and return how it ended."""
-    run = WorkerRun(message["seed"], setup, send)
+    run = WorkerRun(message["seed"], setup, send, message["ask_at"], receive)
     params: Mapping[str, Any] = message["params"]
     ended: Message
     try:
         score = _score(setup.objective(params, run))
         if not math.isfinite(score):
             raise Diverged(f"the score is {score}")
-        ended = {"state": "complete", "value": score}
+        # Whoever was stopped and returns all the same returns the score of half a training.
+        ended = {"state": "pruned"} if run.stopped else {"state": "complete", "value": score}
     except Diverged:
         ended = {"state": "diverged", "step": run.last_step, "worst": run.worst}
     except Pruned:
@@ -292,7 +332,7 @@ def main(descriptor: int) -> None:
                     send({"say": "described", "description": described})
                 case "run":
                     assert setup is not None
-                    send(run_trial(setup, message, send))
+                    send(run_trial(setup, message, send, inbox.get))
                 case "test":
                     assert setup is not None
                     send(run_test(setup, message))

@@ -25,6 +25,7 @@ VOCABULARY = (
     "space",
     "space_parsing",
     "search",
+    "pruning",
     "definition",
     "objective",
     "trial",

@@ -22,6 +22,7 @@ MNIST = os.environ.get("HPO_DATA_DIR")
 SMALL = {
     # The same commands, small enough for a test.
     "hpo start --sampler random": "--trials 30 --epochs 2",
+    "hpo start --sampler random --pruner asha": "--trials 30 --epochs 2",
     "hpo start mnist-book --sampler random --workers 2": "--quick",
     "hpo narrow my": "--trials 8",
     "hpo confirm 1": "--top 2 --seeds 2",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hpo.pruning import PRUNERS
 from hpo.sampling import SAMPLERS
 from hpo.search import MOST_TRIALS
 
@@ -62,6 +63,9 @@ more_trials = click.option(
     help="Raise the budget of the last stage that searches to N.",
 )
 sampler = click.option("--sampler", type=click.Choice(SAMPLERS), help="How settings are drawn.")
+pruner = click.option(
+    "--pruner", type=click.Choice(PRUNERS), help="How trials that fall behind are given up."
+)
 timeout = click.option(
     "--timeout", type=float, metavar="S", help="Stop after S seconds; the stage stays open."
 )

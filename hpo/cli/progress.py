@@ -148,14 +148,16 @@ class Terminal(Watcher):
         self._seen["counted"] += trial.state.counted
         self._seen["diverged"] += words.diverged([trial])
         self._seen["failed"] += trial.state is TrialState.FAIL
+        self._seen["pruned"] += trial.state is TrialState.PRUNED
         if trial.reason is not None:
             self._seen[trial.reason] += 1
         known = [trial] if self._best is None else [self._best, trial]
         self._best = next(iter(ranked(known, self._study.definition.direction)), self._best)
 
     def _standing(self) -> Text:
-        failed, best = self._seen["failed"], self._best
-        counts = f"diverged {self._seen['diverged']}" + (f"   failed {failed}" if failed else "")
+        best, seen = self._best, self._seen
+        more = [f"   {kind} {seen[kind]}" for kind in ("pruned", "failed") if seen[kind]]
+        counts = f"diverged {seen['diverged']}" + "".join(more)
         if best is None or best.value is None or best.diverged:
             return Text(f"  {counts}")
         told = f"best {words.score(best.value)} (trial {best.number})"

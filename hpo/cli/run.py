@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @click.command(cls=options.Command)
 @click.argument("definition", required=False)
 @options.sampler
+@options.pruner
 @options.trials
 @click.option("--stages", type=int, default=1, metavar="S", help="Stages, each narrowed.")
 @click.option("--epochs", type=int, metavar="E", help="The same as --set epochs=E.")

@@ -32,6 +32,8 @@ def header(study: Study, stage: Stage, workers: int, storage: str | None) -> Non
     """Print what is about to run."""
     seeds = f" ({stage.seeds} seeds per setting)" if stage.seeds > 1 else ""
     what = stage.sampler if stage.searches else stage.kind
+    if study.pruner(stage) != "none":
+        what += f" with {study.pruner(stage)}"
     title = (
         f" · stage {stage.number} of study {study.id} · "
         f"{what} · {stage.budget} trial{'s' * (stage.budget > 1)}{seeds} · "
@@ -112,6 +114,8 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
     counts = summary.counts(stage)
     best = summary.best()
     lost = _lost(summary, stage)
+    if told := _saved(summary, stage):
+        err.print(told)
     if best is None or summary.observed(stage) is None:
         if not counts.open and not stage.searches:
             command = f"hpo confirm {study.id}{suffix}"
@@ -265,8 +269,20 @@ def _lost(summary: Summary, stage: Stage) -> str:
     """Return how many trials gave no score of their own, as `3 failed and 2 diverged`."""
     counts = summary.counts(stage)
     diverged = words.diverged(summary.of(stage))
-    kinds = ((counts.failed, "failed"), (counts.pruned, "were pruned"), (diverged, "diverged"))
+    given_up = 0 if _saved(summary, stage) else counts.pruned
+    kinds = ((counts.failed, "failed"), (given_up, "were pruned"), (diverged, "diverged"))
     return " and ".join(f"{count} {what}" for count, what in kinds if count)
+
+
+def _saved(summary: Summary, stage: Stage) -> str:
+    """Return how many trials a pruner has stopped, and what that saved; empty if it has not."""
+    trials, counts = summary.of(stage), summary.counts(stage)
+    full = [t.steps for t in trials if t.state is TrialState.COMPLETE and not t.diverged]
+    if summary.study.pruner(stage) == "none" or not (counts.pruned and full):
+        return ""
+    spent = sum(t.steps for t in trials)
+    without = sum(max(full) if t.state is TrialState.PRUNED else t.steps for t in trials)
+    return f"Pruned {counts.pruned} of {counts.counted} trials: {spent:,} of {without:,} steps."
 
 
 def _gain(summary: Summary, stage: Stage) -> None:

@@ -67,6 +67,8 @@ def study(summary: Summary) -> None:
     facts = (
         f" · seed {shown.definition.search.seed} · started {shown.created_at:%Y-%m-%d %H:%M} UTC"
     )
+    if shown.definition.search.pruner != "none":
+        facts += f" · pruner {shown.definition.search.pruner}"
     if shown.definition.test is not None:
         facts += f" · test set: {final_screen.times(summary.uses)}"
     out.print(Text.assemble(f"study {shown.id} · ", (shown.name, "bold"), facts, "\n"))

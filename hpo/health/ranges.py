@@ -17,7 +17,7 @@ from hpo.narrowing.influence import influence
 from hpo.narrowing.ruler import Numeric, default_limits, grown, text
 from hpo.sampling.seeds import Purpose, generator
 from hpo.space import Axis, Choice, Scalar, Space
-from hpo.trial import Trial
+from hpo.trial import Trial, TrialState
 
 _NO_INFLUENCE = 0.01
 """Share of the variance. In simulation, on benchmarks/landscapes.py with 100 trials, nearly all
@@ -33,9 +33,11 @@ _MOSTLY_DIVERGED = 0.5
 
 def flat(case: Case) -> Verdict | None:
     """Whether the results differ by more than their noise, and from guessing."""
-    decision, values = case.decision, [t.value for t in case.evidence.usable if t.value is not None]
+    decision = case.decision
     if decision is None or not case.evidence.winners:  # all diverged, which another check tells
         return None
+    completed = (t for t in case.evidence.usable if t.state is TrialState.COMPLETE)
+    values = [t.value for t in completed if t.value is not None]
     spread = f"{len(values)} results lie between {min(values):.3g} and {max(values):.3g}"
     noise = "" if case.noise is None else f", the noise of one is ± {case.noise:.2g}"
     match case.alike:

@@ -10,7 +10,7 @@ from hpo.narrowing.chances import LEVEL, at_least
 from hpo.narrowing.decision import Side
 from hpo.narrowing.ruler import Numeric, cell, text
 from hpo.space import Axis, Choice, Space
-from hpo.trial import Trial, TrialState, by_setting, merged
+from hpo.trial import Trial, TrialState, bounded, by_setting, merged
 
 _ZONE = 0.1  # part of the trials, and of an axis, that counts as "at the edge"
 
@@ -74,16 +74,19 @@ class Evidence:
     def of(
         cls, space: Space, trials: Sequence[Trial], direction: str, replicates: int = 1
     ) -> Evidence:
-        """Sort out the trials that lie inside the space and have a finite value."""
-        inside = (
+        """Sort out the trials that lie inside the space and have a finite value.
+
+        That of a pruned trial is what `bounded` leaves of it.
+        """
+        inside = [
             t
             for t in trials
             if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
             and t.value is not None
             and math.isfinite(t.value)
             and space.contains(t.params)
-        )
-        groups = by_setting(inside, replicates)
+        ]
+        groups = by_setting(bounded(inside, direction), replicates)
         usable = [setting for group in groups for setting in merged(group, replicates)]
         repeats = [max(sum(t.state is TrialState.COMPLETE for t in group), 1) for group in groups]
         sign = 1.0 if direction == "maximize" else -1.0

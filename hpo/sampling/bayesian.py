@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from hpo.sampling import seeds
-from hpo.sampling.evidence import settings
+from hpo.sampling.evidence import scores, settings
 from hpo.sampling.request import Request
 from hpo.space import Axis, Choice, Float
 from hpo.trial import Trial, TrialState
@@ -41,7 +41,13 @@ def tpe(request: Request, evidence: Sequence[Trial]) -> dict[str, Any]:
     Of 24 candidates drawn from a density of the best tenth, the one with the highest ratio to
     the density of the rest is taken. Running trials count as bad ones, which keeps parallel
     workers apart. Parameters that always exist are modelled together, conditional ones alone.
+    Pruned trials come after completed ones, the later pruned before the earlier, and diverged ones
+    come last: it is told that they were pruned before they reported anything.
     """
+    shown = [
+        replace(t, state=TrialState.PRUNED, value=None) if t.diverged else t
+        for t in settings(request, evidence)
+    ]
     sampler = TPESampler(
         seed=_seed(request),
         n_startup_trials=_STARTUP_TRIALS,
@@ -50,14 +56,14 @@ def tpe(request: Request, evidence: Sequence[Trial]) -> dict[str, Any]:
         group=False,
         constant_liar=True,
     )
-    return _ask(sampler, request, evidence)
+    return _ask(sampler, request, shown)
 
 
 def gp(request: Request, evidence: Sequence[Trial]) -> dict[str, Any]:
     """Return a setting by a Gaussian process with expected improvement.
 
-    It learns from completed trials only, and draws conditional parameters at random. The fit
-    takes time cubic in the number of completed trials.
+    It learns from completed and pruned trials, and draws conditional parameters at random. The fit
+    takes time cubic in their number.
     """
     seed = _seed(request)
     sampler = GPSampler(
@@ -67,14 +73,14 @@ def gp(request: Request, evidence: Sequence[Trial]) -> dict[str, Any]:
         deterministic_objective=False,
         warn_independent_sampling=False,
     )
-    return _ask(sampler, request, evidence)
+    return _ask(sampler, request, scores(request, evidence))
 
 
 def _seed(request: Request) -> int:
     return seeds.word(request.seed, seeds.Purpose.OPTIMIZER, request.stage, request.setting)
 
 
-def _ask(sampler: BaseSampler, request: Request, evidence: Sequence[Trial]) -> dict[str, Any]:
+def _ask(sampler: BaseSampler, request: Request, shown: Sequence[Trial]) -> dict[str, Any]:
     space = request.space
     codes = {name: _code(space[name]) for name in space.parents_first()}
     storage = optuna.storages.InMemoryStorage()
@@ -87,7 +93,7 @@ def _ask(sampler: BaseSampler, request: Request, evidence: Sequence[Trial]) -> d
             direction=StudyDirection[request.direction.upper()],
         )
         study_id = storage.get_study_id_from_name("evidence")
-        for trial in settings(request, evidence):
+        for trial in shown:
             storage.create_new_trial(study_id, _frozen(trial, codes))
         asked = study.ask({name: code.distribution for name, code in codes.items()}).params
     # Conditional parameters were all drawn, whether they exist or not: what is drawn for one
@@ -115,7 +121,7 @@ def _frozen(trial: Trial, codes: Mapping[str, _Code]) -> FrozenTrial:
     finished = trial.state is not TrialState.RUNNING
     reported: dict[int, float] = {}
     if trial.state is TrialState.PRUNED and trial.value is not None:
-        reported[trial.steps] = trial.value  # TPE ranks pruned trials by how far they came first
+        reported[trial.steps] = trial.value  # TPE ranks pruned trials by how far they came
     return _Evidence(
         number=-1,  # the storage numbers it
         trial_id=-1,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hpo.sampling.request import Request
-from hpo.trial import Trial, TrialState, merged
+from hpo.trial import Trial, TrialState, bounded, merged
 
 
 def settings(request: Request, trials: Iterable[Trial]) -> list[Trial]:
@@ -32,6 +32,20 @@ def settings(request: Request, trials: Iterable[Trial]) -> list[Trial]:
     return [
         replace(t, value=worse([t.value, *worst])) if t.diverged and t.value is not None else t
         for t in found
+    ]
+
+
+def scores(request: Request, trials: Iterable[Trial]) -> list[Trial]:
+    """Return the settings for a sampler to whom only completed trials tell something.
+
+    Most trials of a stage with a pruner are pruned ones: a sampler that did not know them would
+    look where they failed again. They are shown as completed, with what `bounded` leaves of their
+    values.
+    """
+    return [
+        replace(t, state=TrialState.COMPLETE) if t.state is TrialState.PRUNED else t
+        for t in bounded(settings(request, trials), request.direction)
+        if t.state is not TrialState.PRUNED or t.value is not None
     ]
 
 

@@ -17,7 +17,7 @@ from cmaes import CMA, get_warm_start_mgd
 from numpy.typing import NDArray
 
 from hpo.sampling import seeds, uniform
-from hpo.sampling.evidence import settings
+from hpo.sampling.evidence import scores
 from hpo.sampling.request import Request
 from hpo.space import Choice, Float, Int, Space
 from hpo.trial import Trial, TrialState
@@ -33,15 +33,15 @@ _TOP = 0.1  # γ of Nomura et al.: the share of the ancestors' trials that is ca
 def suggest(request: Request, evidence: Sequence[Trial]) -> dict[str, Any]:
     """Return a setting by CMA-ES over the numeric axes.
 
-    The completed trials of this stage are told in the order of their slots, a population at a
-    time. Choices, and parameters under a condition, are drawn uniformly beside.
+    The completed and pruned trials of this stage are told in the order of their slots, a population
+    at a time. Choices, and parameters under a condition, are drawn uniformly beside.
     """
     space = request.space
     numeric = _numeric(space)
     own: list[_Solution] = []
     inherited: list[_Solution] = []
     sign = -1.0 if request.direction == "maximize" else 1.0
-    for trial in settings(request, evidence):
+    for trial in scores(request, evidence):
         if trial.state is TrialState.COMPLETE and trial.value is not None:
             to = own if trial.stage == request.stage else inherited
             to.append((_position(numeric, trial), sign * trial.value))

@@ -80,7 +80,8 @@ TOP_KEYS = (
     "search, quick"
 )
 SEARCH_KEYS = (
-    "sampler, trials, seed, seeds, timeout, trial_timeout, trial_memory, max_attempts, durability"
+    "sampler, pruner, trials, seed, seeds, timeout, trial_timeout, trial_memory, max_attempts, "
+    "durability"
 )
 SAMPLERS = "'random', 'tpe', 'gp', 'cmaes', 'qmc' or 'grid'"
 AS_NUMBER = "a string, finite number, boolean, list or table of those"
@@ -510,8 +511,8 @@ def test_a_definition_survives_the_database(read, full: Definition, home: Path):
 
 def test_what_a_newer_hpo_has_stored_is_told(full: Definition):
     stored = full.to_json()
-    with pytest.raises(DefinitionError, match=r"^\[search\] pruner: unknown key; allowed are"):
-        stored_definition({**stored, "search": {**stored["search"], "pruner": "median"}})
+    with pytest.raises(DefinitionError, match=r"^\[search\] shards: unknown key; allowed are"):
+        stored_definition({**stored, "search": {**stored["search"], "shards": 8}})
     with pytest.raises(DefinitionError, match=r"^tags: unknown key; allowed are"):
         stored_definition({**stored, "tags": ["a"]})
 

@@ -66,6 +66,7 @@ STAGE = {
     "kind": TEXT,
     "optuna_study": TEXT,
     "sampler": TEXT,
+    "pruner": TEXT,
     "budget": WHOLE,
     "counts": {"complete": WHOLE, "pruned": WHOLE, "failed": WHOLE, "open": WHOLE},
     "space": {...: AXIS},

@@ -46,6 +46,43 @@ def accuracy(params, run):
     return 1 / (1 + abs(math.log10(params["x"]) + 3))
 
 
+def rising(params, run):
+    """Rise to a score that is best at x = 1e-3; if there is a file `hold`, wait for `go` before.
+
+    Before a second file `answered` can say that `run.report` came back.
+    """
+    score = 1 - abs(math.log10(params["x"]) + 3) / 4
+    epochs = params.get("epochs", 9)
+    folder = Path(__file__).parent
+    if (folder / "hold").exists():
+        (folder / f"holding-{os.getpid()}").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.01)
+    for epoch in range(1, epochs + 1):
+        time.sleep(params.get("pause", 0))
+        try:
+            run.report(epoch, score=score * epoch / epochs)
+        finally:
+            (folder / "answered").touch()
+    return score
+
+
+def stubborn(params, run):
+    """Train in a thread of its own, which passes over everything that `run.report` raises."""
+
+    def train():
+        for epoch in range(1, 10):
+            try:
+                run.report(epoch, score=params["x"] * epoch, other=0.5)
+            except hpo.Pruned:
+                continue
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    return 9 * params["x"]
+
+
 def forked(params, run):
     """A conditional space: momentum exists only for one optimizer."""
     assert ("momentum" in params) == (params["optimizer"] == "momentum")
