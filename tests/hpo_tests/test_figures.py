@@ -20,7 +20,8 @@ import hpo
 from hpo import starting
 from hpo.errors import NotFoundError, UsageError
 from hpo.reports import figures, style
-from hpo.reports.importance import importances, position, widest
+from hpo.reports.axes import position, widest
+from hpo.reports.importance import importances
 from hpo.space_parsing import parse_space
 from hpo.trial import Trial, TrialState
 
