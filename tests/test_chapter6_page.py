@@ -192,9 +192,12 @@ def content() -> list[object]:
     return [sql(DB, f"SELECT * FROM {table}") for table in tables]
 
 
-def test_what_is_there_is_not_run_again(gallery: ModuleType) -> None:
+def test_what_is_there_is_not_run_again(
+    gallery: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, page = content(), PAGE.read_text()
     PAGE.unlink()
+    monkeypatch.setattr(gallery.style, "save", lambda figure, path: None)
     gallery.main(quick=True)
     assert content() == before
     assert PAGE.read_text() == page
