@@ -251,6 +251,11 @@ def die(operation: str, path: str, statement: int | str | None = None, byte: int
     Returns:
         0 if it came to its end, where it ends like the killed: without closing anything.
     """
+    # What operations import late, each fork would import anew.
+    import alembic.command  # noqa: F401
+
+    import hpo.definition_models  # noqa: F401
+
     pid = os.fork()
     if pid == 0:
         trap = _Trap(Path(path), statement, byte)

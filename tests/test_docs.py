@@ -21,12 +21,17 @@ MNIST = os.environ.get("HPO_DATA_DIR")
 
 SMALL = {
     # The same commands, small enough for a test.
-    "hpo start --sampler random": "--trials 30 --epochs 2",
-    "hpo start --sampler random --pruner asha": "--trials 30 --epochs 2",
-    "hpo start mnist-book --sampler random --workers 2": "--quick",
-    "hpo narrow my": "--trials 8",
+    "hpo start --sampler random": "--trials 30 --epochs 1",
+    "hpo start --sampler random --pruner asha": "--trials 8 --epochs 20",
+    "hpo start digits --quick": "--trials 2 --epochs 1",
+    "hpo start mnist-book --sampler random --workers 2": "--trials 2 --epochs 1",
+    "hpo start my.toml": "--epochs 1 --workers 1",
+    "hpo narrow my": "--trials 2 --workers 1",
     "hpo confirm 1": "--top 2 --seeds 2",
-    "hpo start my.toml --sampler tpe --trials 30 --name tpe-at-once": "--trials 8",
+    "hpo start my.toml --sampler tpe --trials 30 --name tpe-at-once": (
+        "--trials 2 --epochs 1 --workers 1"
+    ),
+    "hpo start ch06/optimizer-paths": "--quick --name ch06/optimizer-paths",
     "hpo data fetch mnist": f"--from {MNIST}/mnist",
 }
 NEED_MNIST = ("hpo data fetch mnist", "hpo start mnist-book --sampler random --workers 2")
@@ -96,7 +101,7 @@ def test_a_page_shows_the_example_as_it_is(page: str, file: str) -> None:
 
 
 def test_the_comparison_finds_something_and_has_its_figure(folder: Path) -> None:
-    for command in ("hpo start compare.toml", "hpo plot compare"):
+    for command in ("hpo start compare.toml --workers 1", "hpo plot compare"):
         run = subprocess.run(
             command.split(), cwd=folder, capture_output=True, text=True, timeout=120, check=False
         )

@@ -25,7 +25,8 @@ from matplotlib.ticker import MaxNLocator
 from hpo.errors import ObjectiveError, UsageError
 from hpo.overview import show
 from hpo.reports import frames, hooks, optima, panels, style
-from hpo.reports.importance import importances, widest
+from hpo.reports.axes import widest
+from hpo.reports.importance import importances
 from hpo.reports.style import NothingToDraw, compact, cut, look, plain
 from hpo.space import Choice
 from hpo.study import Stage

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import optuna
 from optuna.distributions import (
@@ -19,10 +18,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 
-from hpo.space import Axis, Choice, Float, union
+from hpo.reports.axes import position, widest
+from hpo.space import Axis, Choice, Float
 from hpo.summary import Summary
 from hpo.trial import Trial, ranked
 
@@ -48,6 +47,9 @@ def importances(summary: Summary) -> dict[str, float]:
     best = max(math.ceil(_BEST_SHARE * len(completed)), _BEST_COUNT)
     if completed[best - 1].value == completed[-1].value:
         return {}
+    # It brings scikit-learn, which takes a second.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     # Nothing is drawn by it, so that no sampler needs a seed.
     study = _in_memory(completed, axes, summary.study.definition.direction)
     with warnings.catch_warnings():
@@ -60,20 +62,6 @@ def importances(summary: Summary) -> dict[str, float]:
             ),
         )
     return found if any(found.values()) else {}
-
-
-def widest(summary: Summary) -> dict[str, Axis]:
-    """Return each parameter of a study with its range over all stages together."""
-    return dict(union(stage.space for stage in summary.stages).axes)
-
-
-def position(axis: Axis, value: Any) -> float:
-    """Return where a value stands on its axis: a number itself, a choice by its place."""
-    if not isinstance(axis, Choice):
-        return float(value)
-    # By type too: True and 1 can both be choices.
-    places = {(isinstance(c, bool), c): i for i, c in enumerate(axis.choices)}
-    return float(places[isinstance(value, bool), value])
 
 
 def _in_memory(

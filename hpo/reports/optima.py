@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from hpo.narrowing.ruler import Numeric, at, cell
 from hpo.reports import style
-from hpo.reports.importance import position
+from hpo.reports.axes import position
 from hpo.space import Axis, Choice, Scalar
 from hpo.summary import Summary
 

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hpo.reports import style
-from hpo.reports.importance import position
+from hpo.reports.axes import position
 from hpo.reports.style import compact, cut, plain
 from hpo.space import Axis, Choice, Int
 from hpo.study import Stage

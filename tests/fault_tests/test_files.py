@@ -247,7 +247,7 @@ def test_64_bytes_anywhere(path: Path, sound: bytes, soak: bool) -> None:
     path.write_bytes(sound)
     whole = read_out(path)
     found: Counter[str] = Counter()
-    for number in range(1000 if soak else 40):
+    for number in range(1000 if soak else 16):
         seed = random.Random(number)
         damaged = bytearray(sound)
         burst(damaged, seed.randrange(len(sound) // PAGE), seed)

@@ -50,7 +50,7 @@ def bits(storage=URL):
     return rows.to_json(double_precision=15), curves.to_json(double_precision=15)
 
 
-def searched(objective="hill", trials=30, **keys):
+def searched(objective="hill", trials=9, **keys):
     search = {"trials": trials, **keys.pop("search", {})}
     return hpo.start(place(Path.cwd(), objective, search=search, **keys), workers=2)
 
@@ -126,7 +126,8 @@ def test_an_open_one_decides_nothing(home: Path):
 
 
 def test_fewer_distinct_settings_than_asked_for():
-    searched("flat", space={"kind": {"choices": ["a", "b"]}, "n": {"low": 1, "high": 2}})
+    space = {"kind": {"choices": ["a", "b"]}, "n": {"low": 1, "high": 2}}
+    searched("flat", trials=30, space=space)
     summary = hpo.confirm(1, top=7, seeds=2, workers=2)
     assert summary.last.budget == 8
     assert len(set(settings(confirmed()))) == 4
@@ -251,7 +252,7 @@ def test_where_no_setting_is_confirmed(home: Path, how, recommended):
 
 
 def test_a_later_search_competes_and_earlier_luck_does_not():
-    searched("flat")  # nothing but luck
+    searched("flat", trials=30)  # nothing but luck
     summary = hpo.confirm(1, seeds=3, workers=2)
     confirmed_best = summary.best()
     assert confirmed_best.stage == 2
@@ -323,7 +324,7 @@ def test_numbers_that_mean_nothing(option, said):
 
 
 def test_the_table_of_finalists():
-    searched(trials=20)
+    searched()
     told = done("confirm", 1, "--top", 3, "--seeds", 4)
     table = told.stdout
     assert table.startswith("stage 2, 3 settings × 4 fresh seeds:\n")
@@ -352,7 +353,7 @@ def test_a_search_that_followed_the_best_is_confirmed_next():
 
 def test_the_figures(home: Path):
     space = {"x": X, "kind": {"choices": ["a", "b"]}, "n": {"low": 1, "high": 9}}
-    searched(space=space)
+    searched(trials=12, space=space)
     hpo.confirm(1, workers=2)
     plots = plot(1)
     names = ["learning_curves.png", "history.png", "ranges.png", "slices.png", "importance.png"]
@@ -378,7 +379,7 @@ def test_a_finding_sees_the_searched_trials_only(home: Path):
 
 
 def test_what_is_said_as_json():
-    searched(trials=10)
+    searched()
     said = json.loads(done("confirm", 1, "--top", 3, "--seeds", 3, "--json").stdout)
     first, second = said["stages"]
     assert "finalists" not in first

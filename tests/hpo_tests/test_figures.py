@@ -20,7 +20,8 @@ import hpo
 from hpo import starting
 from hpo.errors import NotFoundError, UsageError
 from hpo.reports import figures, style
-from hpo.reports.importance import importances, position, widest
+from hpo.reports.axes import position, widest
+from hpo.reports.importance import importances
 from hpo.space_parsing import parse_space
 from hpo.trial import Trial, TrialState
 
@@ -103,7 +104,7 @@ def folder(tmp_path_factory):
         starting.start(definition, storage=storage, workers=1, name=name)
 
     metric = {"metric": "val_$a$_%", "direction": "minimize"}
-    start("näme/of $x$ " + "very " * 20 + "long", "awkward", AWKWARD, 30, **metric)
+    start("näme/of $x$ " + "very " * 20 + "long", "awkward", AWKWARD, 14, **metric)
     start("single", "plain", {"x": {"low": 0.0, "high": 1.0}}, 1, direction="maximize")
     start("failed", "failing", {"x": {"low": 0, "high": 9}}, 3, direction="minimize")
     return folder
