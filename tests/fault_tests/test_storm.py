@@ -174,7 +174,7 @@ def write_locked() -> bool:
 
 
 def test_a_storm(soak: bool) -> None:
-    trials, workers, rounds, pause = (1000, 4, 75, 0.1) if soak else (60, 3, 3, 0.05)
+    trials, workers, rounds, pause = (1000, 4, 75, 0.1) if soak else (100, 3, 5, 0.05)
     definition = place(
         Path(),
         "storm:lasting",
