@@ -423,7 +423,7 @@ def test_the_ledger_does_what_the_model_does(
     run_state_machine_as_test(
         history,
         settings=settings(
-            max_examples=2000 if soak else 20,
+            max_examples=2000 if soak else 30,
             stateful_step_count=30,
             derandomize=not soak,
             database=None,
@@ -432,7 +432,7 @@ def test_the_ledger_does_what_the_model_does(
         ),
     )
     for event in ("abandoned", "expired", "lost", "given up", "finish", "release"):
-        assert seen[event] >= 5, seen
+        assert seen[event] >= 10, seen
     for event in ("beat refused", "finish refused", "lose refused", "release refused"):
         assert seen[event] >= 5, seen
     assert seen["too late"] >= 1, seen
