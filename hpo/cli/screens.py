@@ -245,7 +245,10 @@ def _reached(summary: Summary, best: Best) -> str:
     stage = next(stage for stage in summary.stages if stage.number == best.stage)
     by, trial = "expected from all trials", f"trial {best.stage}/{best.trial}"
     if not stage.searches:
-        by = f"mean of {stage.seeds} fresh seeds"
+        first = (f for f in summary.finalists(stage) if f.scored)
+        seeds = next(len(f.scored) for f in first if f.scored[0].number == best.trial)
+        of_all = f" of {stage.seeds}" if seeds < stage.seeds else ""
+        by = f"mean of {seeds}{of_all} fresh seeds"
     elif not summary.weighed:
         seeds = summary.replicates(stage, best.params)
         of_all = f" of {stage.seeds}" if seeds < stage.seeds else ""

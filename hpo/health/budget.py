@@ -98,5 +98,7 @@ def duplicates(case: Case) -> Verdict | None:
     if all(axis.discrete for axis in space.axes.values()) and not space.conditional:
         different = math.prod(axis.count for axis in space.axes.values())
         message += f"; the space has {different:,}"
-        remedy = f"hpo start DEFINITION --sampler grid --trials {different}"
+        if different <= len(tried):
+            budget = different * case.study.definition.search.seeds
+            remedy = f"hpo start DEFINITION --sampler grid --trials {budget}"
     return Verdict("duplicates", "warn", message, remedy)

@@ -79,7 +79,15 @@ class Case:
         told = reasons & {narrowing.NOTHING_LEARNS, narrowing.BELOW_NOISE}
         return told.pop() if len(reasons) == 1 and told else None
 
+    @property
+    def confirm(self) -> str:
+        """The command that confirms the best settings; every open stage comes to its end first."""
+        return self._after(any(stage.open for stage in self.summary.stages), "confirm")
+
     def narrow(self, more: str = "") -> str:
         """Return the command that narrows the stage; an open one comes to its end first."""
-        before = f"hpo resume {self.study.id}, then " if self.stage.open else ""
-        return f"{before}hpo narrow {self.study.id}{more}"
+        return self._after(self.stage.open, "narrow") + more
+
+    def _after(self, stage_open: bool, command: str) -> str:
+        before = f"hpo resume {self.study.id}, then " if stage_open else ""
+        return f"{before}hpo {command} {self.study.id}"

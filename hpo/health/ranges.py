@@ -14,9 +14,9 @@ from hpo.narrowing import Side
 from hpo.narrowing.decision import AxisDecision
 from hpo.narrowing.evidence import Spread, edge
 from hpo.narrowing.influence import influence
-from hpo.narrowing.ruler import Numeric, default_limits, grown, text
+from hpo.narrowing.ruler import Numeric, cell, default_limits, grown, text
 from hpo.sampling.seeds import Purpose, generator
-from hpo.space import Axis, Choice, Scalar, Space
+from hpo.space import Axis, Choice, Float, Scalar, Space
 from hpo.trial import Trial, TrialState
 
 _NO_INFLUENCE = 0.01
@@ -42,9 +42,9 @@ def flat(case: Case) -> Verdict | None:
     noise = "" if case.noise is None else f", the noise of one is ± {case.noise:.2g}"
     match case.alike:
         case narrowing.NOTHING_LEARNS:
-            remedy = case.narrow(" --range NAME=LOW:HIGH")
-            if decision.changed:
-                remedy = case.narrow()
+            remedy = "Mend the training, or search a parameter with a range: no choice learns here"
+            if any(not isinstance(axis, Choice) for axis in case.stage.space.axes.values()):
+                remedy = case.narrow("" if decision.changed else " --range NAME=LOW:HIGH")
             message = f"nothing learns here: {spread}{noise}; that is the level of guessing"
             return Verdict("flat", "fail", message, remedy)
         case narrowing.BELOW_NOISE:
@@ -120,7 +120,7 @@ class _Lean:
 
     @property
     def by_hand(self) -> str:
-        return f"{self.name}={self.further.low:g}:{self.further.high:g}"
+        return _by_hand(self.name, self.further.low, self.further.high)
 
     @property
     def sentence(self) -> str:
@@ -162,11 +162,16 @@ def idle(case: Case) -> Verdict | None:
     best = case.summary.best()
     if not without or best is None:
         return Verdict("idle", "pass", said)
-    fixed = "".join(f" --set {_setting(n, best.params[n])}" for n in without if n in best.params)
+    fixed = "".join(
+        f" --set {_setting(name, case.stage.space[name], best.params[name])}"
+        for name in without
+        if name in best.params
+    )
     return Verdict(
         "idle",
         "warn",
-        f"no influence of {' and '.join(without)} can be seen, so fix it in the next study; {said}",
+        f"no influence of {' and '.join(without)} can be seen, so fix "
+        f"{'them' if len(without) > 1 else 'it'} in the next study; {said}",
         f"hpo start DEFINITION{fixed}",
     )
 
@@ -181,10 +186,11 @@ def _several(axis: Axis) -> bool:
     return not isinstance(axis, Choice) or axis.count > 1
 
 
-def _setting(name: str, value: Scalar) -> str:
+def _setting(name: str, axis: Axis, value: Scalar) -> str:
     """Return the value of `--set`, which is TOML; what JSON writes of a scalar is, too."""
-    written = f"{value:.3g}" if isinstance(value, float) else json.dumps(value)
-    return shlex.quote(f"{name}={written}")
+    if isinstance(axis, Float) and axis.contains(short := float(f"{value:.3g}")):
+        value = short
+    return shlex.quote(f"{name}={json.dumps(value)}")
 
 
 def diverged(case: Case) -> Verdict | None:
@@ -228,9 +234,15 @@ class _Rim:
 
     @property
     def by_hand(self) -> str:
-        low, high = self.axis.low, self.axis.high
-        low, high = (low, self.value) if self.further == "more" else (self.value, high)
-        return f"{self.name}={low:.3g}:{high:.3g}"
+        low, high, rim = self.axis.low, self.axis.high, self.value
+        if not self.axis.discrete and low < (short := float(f"{rim:.3g}")) < high:
+            rim = short
+        return _by_hand(self.name, *((low, rim) if self.further == "more" else (rim, high)))
+
+
+def _by_hand(name: str, low: float, high: float) -> str:
+    """Return the value of `--range`; an end that stays must be told to its last digit."""
+    return f"{name}={low:.12g}:{high:.12g}"
 
 
 def _rim(case: Case, lost: Sequence[Trial]) -> _Rim | None:
@@ -241,9 +253,11 @@ def _rim(case: Case, lost: Sequence[Trial]) -> _Rim | None:
             continue
         for side, position in Spread.of(case.evidence, name, axis).cliffs.items():
             up = side == "upper"
-            value = axis.from_unit(min(max(position, 0.0), 1.0))
             there = [t.params[name] for t in lost if name in t.params]
-            beyond = sum(each >= value if up else each <= value for each in there)
-            rims.append(_Rim(name, axis, "more" if up else "less", value, beyond))
+            cells = [(each, *cell(axis, each)) for each in there]
+            beyond = [v for v, low, high in cells if (low >= position if up else high <= position)]
+            if beyond:
+                first = min(beyond) if up else max(beyond)
+                rims.append(_Rim(name, axis, "more" if up else "less", first, len(beyond)))
     widest = max(rims, key=lambda rim: rim.beyond, default=None)
     return widest if widest is not None and 2 * widest.beyond > len(lost) else None

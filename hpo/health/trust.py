@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpo.confirming import MOST
 from hpo.health.case import Case
 from hpo.health.verdict import Status, Verdict
 from hpo.objective import share_error
@@ -65,7 +66,7 @@ def noise(case: Case) -> Verdict | None:
         "noise",
         "warn",
         f"{message}; {rivals} of {len(ranking)} cannot be told apart from the best",
-        f"hpo confirm {case.study.id}",
+        case.confirm,
     )
 
 
@@ -75,10 +76,13 @@ def _confirmed(case: Case) -> Verdict | None:
     if settled is None or settled.number < case.stage.number:
         return None
     found = case.summary.confirmed(settled)
+    if not found[0][0].sound:
+        message = f"of {len(found)} confirmed settings, each lost at least half of its fresh seeds"
+        return Verdict("noise", "warn", message, case.confirm)
     scored = [(finalist, interval) for finalist, interval in found if interval is not None]
-    if not scored or scored[0][1].low is None or scored[0][1].high is None:
-        return None
     best, interval = scored[0]
+    if interval.low is None or interval.high is None:
+        return None
     tied = sum(said.tied for _, said in scored[1:])
     message = (
         f"confirmed with {best.seeds} fresh seeds: {interval.mean:.3g}, "
@@ -86,4 +90,8 @@ def _confirmed(case: Case) -> Verdict | None:
     )
     if tied:
         message += f"; {tied} of {len(scored) - 1} others cannot be told apart from it"
-    return Verdict("noise", "pass", message)
+    if not best.lost:
+        return Verdict("noise", "pass", message)
+    message += f"; but {best.lost} of these seeds gave no score, and the others lost no fewer"
+    more = f" --top {min(2 * len(found), MOST)}"  # the next ones too: one may be steadier
+    return Verdict("noise", "warn", message, case.confirm + more)

@@ -373,8 +373,11 @@ def test_duplicates() -> None:
     status, message, remedy = told("duplicates", study(small, again))
     assert status == "warn"
     assert message == f"{20 - len(different)} of 20 settings were tried before; the space has 6"
-    assert remedy is not None
     assert remedy == "hpo start DEFINITION --sampler grid --trials 6"
+    thrice = [trial(i, again[i // 3].params, 0.5) for i in range(60)]
+    assert told("duplicates", study(small, thrice, seeds=3))[2] == (
+        "hpo start DEFINITION --sampler grid --trials 18"
+    )
 
 
 def test_replicates_are_no_duplicates() -> None:
