@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo import narrowing, sampling
+from hpo.definition import Definition
 from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
 from hpo.noise import result_noise
@@ -108,16 +109,15 @@ def propose(
                 f"stage that did: hpo narrow {study.id} --from-stage {last.number}"
             )
         studies.refuse_deleted([stage])
-        lineage = [stage, *studies.lineage(all_stages, stage)]
-        found = [summary.of(each) for each in lineage]
+        own = summary.of(stage)
     if _compares(stage):
         raise StateError(
             f"stage {stage.number} compares choices: there is no range to narrow. "
             f"Look at it: hpo plot {study.id}"
         )
-    seen = evidence(lineage, found)
+    seen = evidence(summary, stage)
     if stage.open:
-        _refuse_open(study, stage, stage == last, found[0], seen)
+        _refuse_open(study, stage, stage == last, own, seen)
     try:
         decision = decided(summary, stage, seen, rule, ranges)
     except NotEnoughTrials as error:
@@ -128,14 +128,12 @@ def propose(
                 "Set its next ranges by hand: "
                 f"hpo narrow {study.id} --from-stage {stage.number} --range NAME=LOW:HIGH"
             )
-        raise StateError(f"{_too_few(study, stage, found[0], seen)}. {hint}") from None
+        raise StateError(f"{_too_few(study, stage, own, seen)}. {hint}") from None
     kind = "manual" if ranges else "narrow"
     if not ranges and any(axis.action == "widen" for axis in decision.axes.values()):
         kind = "widen"
-    everything = [trial for trials_ in found for trial in trials_]
     carried = sum(
-        t.state.counted and t.value is not None and decision.space.contains(t.params)
-        for t in everything
+        t.state.counted and t.value is not None and decision.space.contains(t.params) for t in seen
     )
     given = sampler is not None and (decision.changed or sampler != stage.sampler)
     chosen, budget = decision.sampler, stage.budget
@@ -169,7 +167,7 @@ def decided(
         stage.space,
         seen,
         direction=definition.direction,
-        limits={**narrowing.default_limits(definition.space), **(definition.limits or {})},
+        limits=_limits(definition),
         rng=generator(definition.search.seed, Purpose.NARROWING, stage.number),
         ranges=ranges,
         rule=rule,
@@ -180,17 +178,19 @@ def decided(
     )
 
 
-def evidence(lineage: Sequence[Stage], trials: Sequence[Sequence[Trial]]) -> list[Trial]:
-    """Return the trials that `narrow` may look at.
+def evidence(summary: Summary, stage: Stage) -> list[Trial]:
+    """Return the trials that `narrow` may look at: those of a stage and of its ancestors.
 
     Those inside the stage's box count, whatever stage and sampler they come from.
-
-    Args:
-        lineage: The stage and its ancestors, nearest first.
-        trials: The trials of each.
     """
-    own, *inherited = trials
-    return [*own, *(t for each in inherited for t in each if t.state is not TrialState.WAITING)]
+    ancestors = studies.lineage(summary.stages, stage)
+    inherited = (t for each in ancestors for t in summary.of(each))
+    return [*summary.of(stage), *(t for t in inherited if t.state is not TrialState.WAITING)]
+
+
+def _limits(definition: Definition) -> Mapping[str, tuple[float, float]]:
+    """Return how far each range may grow."""
+    return {**narrowing.default_limits(definition.space), **(definition.limits or {})}
 
 
 def _kept(summary: Summary, stage: Stage) -> list[Trial]:
@@ -210,9 +210,9 @@ def next_command(summary: Summary, stage: Stage) -> str:
         return f"best {study.id}"
     if _compares(stage):
         return f"plot {study.id}"
-    lineage = [stage, *studies.lineage(summary.stages, stage)]
-    seen = evidence(lineage, [summary.of(each) for each in lineage])
-    leaning = narrowing.leaning(stage.space, seen, study.definition.direction, stage.seeds)
+    seen, about = evidence(summary, stage), study.definition
+    limits = _limits(about)
+    leaning = narrowing.leaning(stage.space, seen, about.direction, limits, stage.seeds)
     if stage.sampler not in sampling.UNIFORM and not leaning:
         # It has followed the best trials: what is left is to make sure of them.
         return f"confirm {study.id}"
@@ -222,6 +222,17 @@ def next_command(summary: Summary, stage: Stage) -> str:
     if can_grow(stage, last=stage == summary.searches[-1]):
         return f"resume {study.id} --trials {grown_budget(stage, missing)}"
     return f"best {study.id}"
+
+
+def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
+    """Return a sentence for each parameter whose best trials lean on an edge of its range.
+
+    None for a stage of `confirm`: the best of the best lean on nothing.
+    """
+    if not stage.searches:
+        return []
+    seen, about = evidence(summary, stage), summary.study.definition
+    return narrowing.edge_warnings(stage.space, seen, about.direction, _limits(about), stage.seeds)
 
 
 def _refuse_open(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from hpo import narrowing
 from hpo.launch import open_database, open_study
 from hpo.store import studies
 from hpo.store.engine import Engine, reading
 from hpo.store.findings import study_findings
 from hpo.store.test_uses import study_uses
 from hpo.store.trials import stage_trials
-from hpo.study import Ended, Stage, Study
+from hpo.study import Ended, Study
 from hpo.summary import Best, Summary
 
 
@@ -30,23 +29,6 @@ def list_studies(*, storage: str | None = None) -> list[Summary]:
         with reading(engine) as connection:
             found = studies.all_studies(connection)
         return [summarize(engine, study) for study in found]
-
-
-def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
-    """Return a sentence for each parameter whose best trials lean on an edge of its range.
-
-    None for a stage of `confirm`: the best of the best lean on nothing.
-    """
-    if not stage.searches:
-        return []
-    return list(
-        narrowing.edge_warnings(
-            stage.space,
-            list(summary.of(stage)),
-            summary.study.definition.direction,
-            replicates=stage.seeds,
-        )
-    )
 
 
 def summarize(

@@ -14,8 +14,7 @@ from hpo import sampling
 from hpo.cli import hints, tables, words
 from hpo.cli.console import err, out, padded
 from hpo.launch import storage_url
-from hpo.next_stage import Proposal, next_command
-from hpo.overview import edge_warnings
+from hpo.next_stage import Proposal, edge_warnings, next_command
 from hpo.space import Choice
 from hpo.store.engine import database_path
 from hpo.study import Ended, Stage, Study

@@ -11,7 +11,6 @@ from hpo.errors import NotEnoughTrials
 from hpo.narrowing import Decision
 from hpo.narrowing.evidence import Evidence
 from hpo.noise import result_noise
-from hpo.store import studies
 from hpo.study import Stage, Study
 from hpo.summary import Summary
 from hpo.trial import Trial, by_setting
@@ -50,8 +49,7 @@ class Case:
     @cached_property
     def seen(self) -> Sequence[Trial]:
         """The trials that `narrow` would look at: also those of earlier stages."""
-        lineage = [self.stage, *studies.lineage(self.summary.stages, self.stage)]
-        return next_stage.evidence(lineage, [self.summary.of(each) for each in lineage])
+        return next_stage.evidence(self.summary, self.stage)
 
     @cached_property
     def evidence(self) -> Evidence:

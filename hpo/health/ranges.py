@@ -14,7 +14,7 @@ from hpo.narrowing import Side
 from hpo.narrowing.decision import AxisDecision
 from hpo.narrowing.evidence import Spread, edge
 from hpo.narrowing.influence import influence
-from hpo.narrowing.ruler import Numeric, cell, default_limits, grown, text
+from hpo.narrowing.ruler import Numeric, cell, default_limits, grown, natural, text
 from hpo.sampling.seeds import Purpose, generator
 from hpo.space import Axis, Choice, Float, Scalar, Space
 from hpo.trial import Trial, TrialState
@@ -116,7 +116,7 @@ class _Lean:
     @property
     def natural(self) -> bool:
         """Whether there is nothing beyond the edge, as below a dropout of 0."""
-        return self.blocked and self.further == self.old
+        return self.blocked and natural(self.old, self.side, (self.old.low, self.old.high))
 
     @property
     def by_hand(self) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from hpo.narrowing.chances import LEVEL, at_least
 from hpo.narrowing.decision import Side
-from hpo.narrowing.ruler import Numeric, cell, text
+from hpo.narrowing.ruler import Numeric, cell, natural, text
 from hpo.space import Axis, Choice, Space
 from hpo.trial import Trial, TrialState, bounded, by_setting, merged
+
+Limits = Mapping[str, tuple[float, float]]
+"""How far each range may grow; a parameter that is not named does not grow."""
 
 _ZONE = 0.1  # part of the trials, and of an axis, that counts as "at the edge"
 
@@ -37,23 +40,26 @@ def leaning(
     space: Space,
     trials: Sequence[Trial],
     direction: str,
+    limits: Limits,
     replicates: int = 1,
 ) -> list[tuple[str, Side]]:
     """Return the parameters whose best trials lean on an edge, with the side.
 
-    Asked of any sampler's trials; of fewer than `decide` needs, the answer is an empty list.
+    Asked of any sampler's trials; of fewer than `decide` needs, the answer is an empty list. An
+    edge with nothing beyond it is none.
     """
-    return Evidence.of(space, trials, direction, replicates).leaning()
+    return Evidence.of(space, trials, direction, replicates).leaning(limits)
 
 
 def edge_warnings(
     space: Space,
     trials: Sequence[Trial],
     direction: str,
+    limits: Limits,
     replicates: int = 1,
 ) -> list[str]:
     """Return what `leaning` found, as sentences for a person."""
-    return Evidence.of(space, trials, direction, replicates).edge_warnings()
+    return Evidence.of(space, trials, direction, replicates).edge_warnings(limits)
 
 
 @dataclass(frozen=True)
@@ -128,21 +134,22 @@ class Evidence:
             return f"{seen - len(self.best(name))} of {seen} trials diverged"
         return None
 
-    def leaning(self) -> list[tuple[str, Side]]:
+    def leaning(self, limits: Limits) -> list[tuple[str, Side]]:
         """See `leaning`."""
         return [
             (name, side)
             for name, axis in self.space.axes.items()
             if not isinstance(axis, Choice) and self.why_not(name) is None
             for side in Spread.of(self, name, axis).leans
+            if not natural(axis, side, limits.get(name, (axis.low, axis.high)))
         ]
 
-    def edge_warnings(self) -> list[str]:
+    def edge_warnings(self, limits: Limits) -> list[str]:
         """See `edge_warnings`."""
         return [
             f"{name}: the best trials lie at its {side} edge {edge(self.space[name], side)}; "
             "the optimum may be outside."
-            for name, side in self.leaning()
+            for name, side in self.leaning(limits)
         ]
 
     def left_out(self, name: str, new: Axis) -> list[str]:

@@ -35,7 +35,7 @@ from hpo.narrowing.decision import (
 )
 from hpo.narrowing.evidence import Evidence, cliffs, edge
 from hpo.narrowing.optimum import Optimum
-from hpo.narrowing.ruler import Numeric, cell, decades, grown, shrunk, text
+from hpo.narrowing.ruler import Numeric, cell, decades, grown, natural, shrunk, text
 from hpo.narrowing.surrogate import Array, in_units, unit_of
 from hpo.space import Choice, Scalar, Space
 from hpo.trial import Trial
@@ -245,11 +245,15 @@ def _numeric(
     cut = new = shrunk(axis, (low, high), reach.inside)
     if cut.low == cut.high:  # one value, and a cliff right beside it
         cut = new = axis
-    stuck = None
+    stuck, warned = None, False
     if reach.lean is not None:
-        new = grown(axis, cut, reach.lean, question.limit(name, axis)) if rule.widen else cut
+        limits = question.limit(name, axis)
+        new = grown(axis, cut, reach.lean, limits) if rule.widen else cut
         if new == cut:
             stuck = "its limit is reached" if rule.widen else "widening is switched off"
+            warned = not natural(axis, reach.lean, limits)
+            if not warned:
+                stuck = "nothing lies beyond it"
     numbers = {
         "hull": list(reach.values),
         "kept": min(high, 1.0) - max(low, 0.0),
@@ -260,7 +264,7 @@ def _numeric(
         "optima": list(reach.optima),
     }
     decision = compared(axis, new, _reason(axis, new, reach, stuck), numbers)
-    if stuck is None:
+    if not warned:
         return decision, []
     assert reach.lean is not None
     return decision, [
@@ -355,7 +359,10 @@ def _flat(evidence: Evidence, question: Question, rule: Rule, level: float) -> A
     if all(decision.action == "keep" for decision in decisions.values()):
         stop = reason
         why = "every limit is reached" if rule.widen else "widening is switched off"
-        warning += f" No range grows: {why}. Set ranges by hand with --range NAME=LOW:HIGH."
+        by_hand = f"No range grows: {why}. Set ranges by hand with --range NAME=LOW:HIGH."
+        if all(isinstance(axis, Choice) for axis in evidence.space.axes.values()):
+            by_hand = "There is no range that could grow."
+        warning += f" {by_hand}"
     return Answer(decisions, [warning], stop=stop)
 
 

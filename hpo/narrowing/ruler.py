@@ -138,6 +138,18 @@ def grown(axis: Numeric, new: Numeric, side: Side, limits: tuple[float, float]) 
     return with_ends(new, new.low, edge) if up else with_ends(new, edge, new.high)
 
 
+def natural(axis: Numeric, side: Side, limits: tuple[float, float]) -> bool:
+    """Return whether nothing lies beyond an edge, as below a dropout of 0.
+
+    Args:
+        axis: The axis.
+        side: Which of its edges.
+        limits: How far it may grow: who lets it grow there knows what lies beyond.
+    """
+    ground = default_limits(Space({"x": axis}))["x"]
+    return all(grown(axis, axis, side, ends) == axis for ends in (ground, limits))
+
+
 def _step(axis: Numeric) -> float | None:
     """Return the distance of the values of a discrete axis, None on a continuous one."""
     return (axis.step or 1) if isinstance(axis, Int) else axis.step

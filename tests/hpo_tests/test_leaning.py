@@ -28,8 +28,8 @@ def test_a_value_that_is_a_third_of_the_box_is_not_an_edge() -> None:
     space = Space({"x": Int(1, 3)})
     for seed in range(20):
         trials = sampled(space, lambda p: 0.1, seed=seed)
-        assert leaning(space, trials, "maximize") == []
-        assert leaning(space, sampled(space, lambda p: p["x"], seed=seed), "maximize") == [
+        assert leaning(space, trials, "maximize", {}) == []
+        assert leaning(space, sampled(space, lambda p: p["x"], seed=seed), "maximize", {}) == [
             ("x", "upper")
         ]
 
@@ -37,10 +37,10 @@ def test_a_value_that_is_a_third_of_the_box_is_not_an_edge() -> None:
 def test_leaning_and_its_sentence() -> None:
     space = Space({"lr": LR, "weight_decay": WD, "kind": Choice(("a", "b"))})
     trials = sampled(space, lambda p: p["lr"])
-    assert leaning(space, trials, "maximize") == [("lr", "upper")]
-    assert leaning(space, trials, "minimize") == [("lr", "lower")]
-    assert leaning(space, trials[:29], "maximize") == []
-    assert edge_warnings(space, trials, "maximize") == [
+    assert leaning(space, trials, "maximize", {}) == [("lr", "upper")]
+    assert leaning(space, trials, "minimize", {}) == [("lr", "lower")]
+    assert leaning(space, trials[:29], "maximize", {}) == []
+    assert edge_warnings(space, trials, "maximize", {}) == [
         "lr: the best trials lie at its upper edge 1e-02; the optimum may be outside."
     ]
 
@@ -49,18 +49,29 @@ def test_the_edge_is_as_wide_as_a_tenth_of_the_trials() -> None:
     # Thinned out at the edge: 4 of the best 7 lie within 14 %, not one within 10 %.
     values = [0.8, 0.82, 0.84, 0.86, 0.87, 0.88, 0.89, *(i / 40 for i in range(28))]
     trials = [trial(i, {"x": v}, v) for i, v in enumerate(values)]
-    assert leaning(Space({"x": UNIT}), trials, "maximize") == [("x", "upper")]
+    assert leaning(Space({"x": UNIT}), trials, "maximize", {}) == [("x", "upper")]
     # But not wider than a fifth of the axis.
     trials = [trial(t.number, {"x": 0.85 * t.params["x"]}, t.value) for t in trials]
-    assert leaning(Space({"x": UNIT}), trials, "maximize") == []
+    assert leaning(Space({"x": UNIT}), trials, "maximize", {}) == []
+
+
+def test_what_has_nothing_beyond_it_is_no_edge() -> None:
+    space = Space({"dropout": UNIT, "layers": Int(1, 9), "lr": LR})
+    trials = sampled(space, lambda p: -p["dropout"] - p["layers"] / 9)
+    assert leaning(space, trials, "maximize", {}) == []
+    assert edge_warnings(space, trials, "maximize", {}) == []
+    # Who lets it grow there knows what lies beyond.
+    beyond = {"dropout": (-1.0, 1.0), "layers": (1, 9)}
+    assert leaning(space, trials, "maximize", beyond) == [("dropout", "lower")]
+    assert leaning(space, trials, "minimize", {}) == [("dropout", "upper"), ("layers", "upper")]
 
 
 def test_what_leans_on_a_cliff_does_not_lean_on_the_edge() -> None:
     space = Space({"x": UNIT})
     one_side = swept(UNIT, lambda x: x if x < 0.99 else math.nan)
-    assert leaning(space, one_side, "maximize") == []
+    assert leaning(space, one_side, "maximize", {}) == []
     both_sides = swept(UNIT, lambda x: math.nan if round(x, 3) in (0.205, 0.995) else x)
-    assert leaning(space, both_sides, "maximize") == [("x", "upper")]
+    assert leaning(space, both_sides, "maximize", {}) == [("x", "upper")]
 
 
 def test_a_diverged_trial_is_never_among_the_best() -> None:
@@ -73,4 +84,4 @@ def test_a_diverged_trial_is_never_among_the_best() -> None:
 
 
 def test_where_everything_diverged_nothing_leans() -> None:
-    assert leaning(Space({"x": UNIT}), swept(UNIT, lambda x: math.nan), "maximize") == []
+    assert leaning(Space({"x": UNIT}), swept(UNIT, lambda x: math.nan), "maximize", {}) == []

@@ -5,12 +5,16 @@ from dataclasses import replace
 import databases
 import pytest
 from databases import COMPLETE, ledger_of, run_one
+from made_studies import study
+from made_trials import LR, UNIT, log_peak, sampled
 from objectives.files import place
 
 import hpo
 from hpo import next_stage
 from hpo.errors import StateError
-from hpo.next_stage import next_command
+from hpo.health import verdicts
+from hpo.next_stage import decided, edge_warnings, next_command
+from hpo.space import Space
 from hpo.store import studies
 from hpo.store.attempt import Outcome
 from hpo.store.engine import writing
@@ -122,3 +126,24 @@ def test_after_a_grid_with_enough_points(home):
     found = hpo.start("my.toml")
     assert next_command(found, found.last) == "narrow 1"
     assert next_command(replace(found, trials=[[]]), found.last) == "best 1"
+
+
+def test_a_best_value_at_its_natural_end_is_told_alike_by_all():
+    space = Space({"dropout": UNIT, "lr": LR})
+    trials = sampled(space, lambda p: log_peak(1e-4)(p) - 4 * p["dropout"])
+    found = study(space, trials, sampler="tpe")
+    assert edge_warnings(found, found.last) == []
+    assert next_command(found, found.last) == "confirm 1"
+    assert decided(found, found.last, trials).warnings == ()
+    (edge,) = [verdict for verdict in verdicts(found, {}) if verdict.check == "edge"]
+    assert edge.status == "pass"
+
+
+def test_warnings_look_at_what_the_next_command_looks_at():
+    trials = sampled(Space({"lr": LR}), log_peak(1.0), n=40)
+    later = [replace(trial, stage=2) for trial in trials[:5]]
+    found = study(Space({"lr": LR}), trials, later, sampler="tpe")
+    assert next_command(found, found.last) == "narrow 1"
+    assert edge_warnings(found, found.last) == [
+        "lr: the best trials lie at its upper edge 1e-02; the optimum may be outside."
+    ]

@@ -193,6 +193,16 @@ def test_a_leaning_side_that_may_not_grow_is_not_cut_either(limits: dict[str, An
     )
 
 
+def test_a_side_with_nothing_beyond_it_needs_no_warning() -> None:
+    decision = decided(UNIT, swept(UNIT, lambda x: -x))
+    x = decision.axes["x"]
+    assert ends(x.new) == (0.0, 0.25)
+    assert x.reason.endswith("the optimum lies at the lower edge, but nothing lies beyond it")
+    assert decision.warnings == ()
+    beyond = decided(UNIT, swept(UNIT, lambda x: -x), limits={"x": (-1.0, 1.0)})
+    assert ends(beyond.axes["x"].new)[0] == -0.5
+
+
 def test_widening_can_be_switched_off() -> None:
     decision = decided(LR, swept(LR, lambda x: math.log10(x)), rule=Rule(widen=False))
     assert ends(decision.axes["x"].new)[1] == 1e-2

@@ -250,3 +250,10 @@ def test_a_choice_is_widened_nowhere_and_its_range_is() -> None:
     decision = decided(BRANCH, trials, limits={"x": (0.0, 3.0)})
     assert ends(decision.space["x"])[1] == 1.5
     assert decision.sampler == "random"
+
+
+def test_where_no_choice_learns_no_range_is_asked_for() -> None:
+    space = Space({"kind": Choice(("a", "b"))})
+    decision = decided(space, sampled(space, lambda p: 0.1), noise=0.03, chance=0.1)
+    (warning,) = decision.warnings
+    assert warning.endswith("by more than its noise. There is no range that could grow.")
