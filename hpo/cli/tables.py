@@ -111,6 +111,8 @@ def study(summary: Summary) -> None:
         out.print(f"\nstage {stage.number}, from stage {stage.parent}:")
         for name, axis in stage.evidence["axes"].items():
             out.print(f"  {name}: {axis['action']}, {axis['reason']}")
+        for warning in stage.evidence["warnings"]:
+            out.print(Text.assemble("  ", ("!", "yellow"), f" {warning}"))
 
 
 def finalists(summary: Summary, stage: Stage) -> None:

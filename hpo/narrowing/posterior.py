@@ -302,7 +302,7 @@ def _choice(axis: Choice, name: str, optimum: Optimum, wanted: Sequence[Scalar])
             kept.append(value)
         else:
             dropped.append(repr(value))
-    reason = "each choice may be the best"
+    reason = "each choice may be the best" if axis.count > 1 else "there is no other choice"
     if dropped:
         reason = f"the optimum has hardly ever {' or '.join(dropped)}"
     numbers = {

@@ -105,6 +105,7 @@ def test_warnings_and_ranges_by_hand(home):
     assert warning.startswith("The range of x leaves out the best setting so far, ")
     assert "x: narrow, set by hand: 1e-06 … 1e-02 log → 1e-06 … 1e-05 log" in told
     assert f"Warning: {warning}" in told
+    assert f"\n  ! {warning}\n" in done("show", "my").stdout
 
 
 def test_what_a_person_writes_stays(searched):

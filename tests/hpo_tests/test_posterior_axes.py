@@ -257,3 +257,9 @@ def test_where_no_choice_learns_no_range_is_asked_for() -> None:
     decision = decided(space, sampled(space, lambda p: 0.1), noise=0.03, chance=0.1)
     (warning,) = decision.warnings
     assert warning.endswith("by more than its noise. There is no range that could grow.")
+
+
+def test_a_choice_that_is_left_alone_has_no_rival() -> None:
+    space = Space({"kind": Choice(("a",)), "x": UNIT})
+    trials = sampled(space, lambda p: around(0.5)(p["x"]))
+    assert decided(space, trials).axes["kind"].reason == "there is no other choice"
