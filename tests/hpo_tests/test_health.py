@@ -217,6 +217,14 @@ def test_what_matters_only_near_the_optimum_is_not_idle() -> None:
     assert (status, "weight_decay below 1 %" in message) == ("pass", True)
 
 
+def test_what_narrow_cuts_is_not_idle_however_little_it_does() -> None:
+    trials = sampled(
+        TWO, lambda p: log_peak(1e-4)(p) - 0.05 * abs(math.log10(p["weight_decay"]) + 6)
+    )
+    status, message, _ = told("idle", study(TWO, trials))
+    assert (status, "weight_decay below 1 %" in message) == ("pass", True)
+
+
 def test_a_single_choice_is_not_called_idle() -> None:
     assert told("idle", ODD["one choice"])[1] == "share of the differences: x 100 %"
 
@@ -283,11 +291,18 @@ def test_curves_of_a_loss() -> None:
 
 def test_curves_that_do_not_agree_have_settled() -> None:
     summary = study(X, sampled(X, lambda p: p["x"]))
-    ends = [0.8, 0.2, 0.8, 0.2, 0.8]
+    ends = [0.8, 0.35, 0.8, 0.45, 0.6]  # their mean gain is 1.1 times its standard error
     curves = {
         i: [{"val_accuracy": 0.5}] * 8 + [{"val_accuracy": v}] * 2 for i, v in enumerate(ends)
     }
     assert told("curves", summary, curves)[0] == "pass"
+
+
+@pytest.mark.parametrize(("rate", "status"), [(4, "warn"), (7, "pass")])
+def test_curves_still_move_from_a_fiftieth_of_all_on(rate: float, status: str) -> None:
+    # Over the last fifth they gain 3.4 % of all, and 0.6 %.
+    curves = drawn(50, lambda t: 0.9 - 0.8 * math.exp(-rate * t))
+    assert told("curves", study(X, sampled(X, lambda p: p["x"])), curves)[0] == status
 
 
 @pytest.mark.parametrize(

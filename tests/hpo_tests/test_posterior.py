@@ -380,6 +380,18 @@ def test_it_stops_where_nothing_is_left_to_gain() -> None:
     assert many.to_json()["gain"] == many.gain
 
 
+def test_a_quarter_of_the_noise_is_worth_another_stage() -> None:
+    shares = []
+    for seed in range(6):
+        decision = decided(XY, sampled(XY, noisy(hill, 0.05, seed), 60, seed), noise=0.05)
+        assert decision.gain is not None
+        share = decision.gain / 0.05
+        assert (decision.stop is None) == (share >= 0.25)
+        shares.append(share)
+    assert any(0.15 < share < 0.25 for share in shares)
+    assert any(0.25 < share < 0.4 for share in shares)
+
+
 def test_what_grows_is_set_by_hand_or_has_no_noise_never_stops() -> None:
     space = Space({"x": UNIT})
     slope = sampled(space, noisy(lambda p: p["x"], 0.01), 400)
