@@ -5,6 +5,7 @@ from __future__ import annotations
 from hpo.confirming import MOST
 from hpo.health.case import Case
 from hpo.health.verdict import Status, Verdict
+from hpo.narrowing import NOTHING_LEARNS
 from hpo.objective import share_error
 from hpo.summary import SMALL_VALIDATION, standard_error
 
@@ -47,6 +48,8 @@ def noise(case: Case) -> Verdict | None:
     found = _confirmed(case)
     if found is not None:
         return found
+    if case.alike == NOTHING_LEARNS:  # which another check tells: there is no best setting
+        return None
     ranking = case.summary.ranking
     if len(ranking) < 2 or (case.noise is None and not case.summary.weighed):
         return None

@@ -154,6 +154,7 @@ def test_flat() -> None:
     status, message, remedy = told("flat", study(TWO, chance, validation=1000))
     assert (status, remedy) == ("fail", "hpo narrow 1")
     assert "nothing learns here" in message
+    assert asked("noise", study(TWO, chance, validation=1000)) is None
     stuck = {name: (axis.low, axis.high) for name, axis in (("lr", LR), ("weight_decay", WD))}
     _, _, remedy = told("flat", study(TWO, chance, validation=1000, limits=stuck))
     assert remedy == "hpo narrow 1 --range NAME=LOW:HIGH"
