@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from hpo.errors import DefinitionError, NotEnoughTrials
 from hpo.narrowing import book
-from hpo.narrowing.decision import DEFAULT_RULE, AxisDecision, Decision, Rule, compared
+from hpo.narrowing.decision import (
+    DEFAULT_RULE,
+    NOTHING_LEARNS,
+    AxisDecision,
+    Decision,
+    Rule,
+    compared,
+)
 from hpo.narrowing.evidence import Evidence
 from hpo.narrowing.ruler import with_ends
 from hpo.space import Axis, Choice, Int, Space
@@ -95,9 +102,13 @@ def decide(
     decisions, new_space = _fit_conditions(space, decisions)
     elites = evidence.winners[: (rule.top or book.TOP) if rule.name == "book" else 1]
     kept = () if rule.name == "book" else keep
-    # A Bayesian sampler learns nothing from trials about the ground that was just added; and the
-    # book draws at random.
-    grew = any(decision.action == "widen" for decision in decisions.values())
+    # TPE follows a slope over the edge that it leads to: benchmarks/search.py. Of ground that a
+    # person has added, or was added because nothing learns, the trials say nothing. The book draws
+    # at random.
+    unknown = any(
+        decision.action == "widen" and (name in by_hand or decision.reason == NOTHING_LEARNS)
+        for name, decision in decisions.items()
+    )
     if by_hand or rule.name == "book":
         # They say nothing of what is left to gain inside ranges that stay as they are.
         stop = _unchanged(decisions)
@@ -108,7 +119,7 @@ def decide(
         rule=rule.name,
         trials=len(evidence.usable),
         elites=tuple(dict.fromkeys((t.stage, t.number) for t in (*elites, *kept))),
-        sampler="random" if grew or rule.name == "book" else "tpe",
+        sampler="random" if unknown or rule.name == "book" else "tpe",
         gain=gain,
         stop=stop,
     )

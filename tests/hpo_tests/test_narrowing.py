@@ -393,4 +393,3 @@ def test_new_ranges_are_legal_and_hold_the_best(
         if grew:
             assert rule.widen
             assert rule.name == "posterior"
-            assert decision.sampler == "random"

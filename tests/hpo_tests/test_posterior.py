@@ -175,7 +175,7 @@ def test_a_monotone_axis_is_widened_by_two_decades_and_cut_below() -> None:
     assert high == 1.0  # half of four decades
     assert 1e-4 < low < 1e-2
     assert lr.reason == "with a probability of 100 % the optimum lies at the upper edge"
-    assert decision.sampler == "random"
+    assert decision.sampler == "tpe"  # it follows the slope
     assert decision.warnings == ()
 
 

@@ -148,7 +148,7 @@ def test_grid_refuses_more_combinations_than_settings():
     space = parse_space(
         {"n": {"low": 1, "high": 12}, "c": {"choices": ["a", "b"]}, "x": {"low": 0.0, "high": 1.0}}
     )
-    with pytest.raises(DefinitionError, match="24 combinations, more than the 23 settings"):
+    with pytest.raises(DefinitionError, match="24 combinations, and the budget is for 23 settings"):
         check("grid", space, 23)
     assert check("grid", space, 24) == 24
 

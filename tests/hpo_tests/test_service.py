@@ -712,7 +712,7 @@ def test_resume_of_a_finished_study_runs_nothing(home: Path):
 
 def test_settings_reach_the_objective_and_the_database(home: Path):
     summary = hpo.start(
-        place(home, space={"x": X, "epochs": {"low": 1, "high": 9}}, fixed={"pause": 0}),
+        place(home, space={"x": X, "epochs": {"low": 1, "high": 9}}, fixed={"pause": 0, "new": []}),
         settings={"epochs": 2, "new": [1, "a"]},
         trials=3,
     )

@@ -31,6 +31,10 @@ class Report:
         self.metrics.append(metrics)
 
 
+def never_asked() -> dict[str, Any]:
+    raise AssertionError("without a pruner nothing is asked")
+
+
 def trained(seed: int = 0, **changes: Any) -> tuple[float, list[dict[str, float]]]:
     """The score and the curve of one run; a setting changed to None is left out."""
     run = Report(seed)
@@ -157,7 +161,7 @@ def test_the_book_s_setting_learns_mnist(real_mnist: Path) -> None:
 
 def test_divergence_ends_the_training_at_once() -> None:
     sent: list[dict[str, Any]] = []
-    run = WorkerRun(0, setup(), sent.append)
+    run = WorkerRun(0, setup(), sent.append, (), never_asked)
     with pytest.raises(Diverged, match=r"_loss is (nan|inf) at step 1$"):
         mlp.train(DIVERGING, run)
     assert run.last_step == 1
@@ -166,7 +170,9 @@ def test_divergence_ends_the_training_at_once() -> None:
 @pytest.mark.parametrize("length", [{"epochs": 5}, {"iterations": 1}, {"iterations": 9}])
 def test_a_diverged_trial_is_a_result(length: dict[str, int]) -> None:
     params = {key: value for key, value in DIVERGING.items() if key != "epochs"} | length
-    ended = run_trial(setup(), {"seed": 0, "params": params}, lambda message: None)
+    ended = run_trial(
+        setup(), {"seed": 0, "params": params, "ask_at": ()}, lambda message: None, never_asked
+    )
     assert ended["state"] == "diverged"
 
 

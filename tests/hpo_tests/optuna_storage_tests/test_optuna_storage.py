@@ -29,6 +29,12 @@ from hpo.store.optuna_storage import Storage, storage
 UNIT = FloatDistribution(0, 1)
 
 
+@pytest.fixture(autouse=True)
+def _slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold changes back for longer than a slow machine takes for a test."""
+    monkeypatch.setattr(storage, "FLUSH_AFTER_S", 20.0)
+
+
 # What is held back, and for how long
 
 
@@ -325,7 +331,7 @@ def test_a_storage_that_is_gone_has_no_file_open(url: str, tmp_path: Path) -> No
     study.optimize(curve, n_trials=2)
     assert open_files()
     del ours, study
-    # A slow trial has started the timer that writes what is held back; it lets go when it ends.
+    # The timer that writes what is held back lets go when it ends.
     eventually(lambda: open_files() == [])
 
 

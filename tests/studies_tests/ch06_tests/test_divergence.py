@@ -10,6 +10,10 @@ from hpo.catalog import find_definition
 from hpo.worker import Setup, run_trial
 
 
+def never_asked() -> dict[str, Any]:
+    raise AssertionError("without a pruner nothing is asked")
+
+
 @pytest.mark.parametrize("name", ["ensemble", "validation-split"])
 def test_it_is_a_result_and_no_accuracy(name: str) -> None:
     definition = find_definition(f"ch06/{name}").quickened()
@@ -26,6 +30,6 @@ def test_it_is_a_result_and_no_accuracy(name: str) -> None:
     )
     params = {**(definition.fixed or {}), "lr": 1e30}
     sent: list[dict[str, Any]] = []
-    ended = run_trial(setup, {"seed": 0, "params": params}, sent.append)
+    ended = run_trial(setup, {"seed": 0, "params": params, "ask_at": ()}, sent.append, never_asked)
     assert ended["state"] == "diverged"
     assert sent == []
