@@ -165,9 +165,7 @@ def test_the_steps_go_on_outside_the_range(axis):
 
 def test_a_grid_of_many_values_is_refused_by_their_number():
     space = parse_space({"x": {"low": 0.0, "high": 1e9, "step": 1.0}, "n": {"low": 0, "high": 9}})
-    with pytest.raises(
-        DefinitionError, match="has 10000000010 combinations, and the budget is for 100"
-    ):
+    with pytest.raises(DefinitionError, match=r"has 10000000010 combinations, and .* for 100"):
         grid.size(space, 100)
 
 
