@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 import hpo
 from hpo.errors import HpoError
 from hpo.overview import list_studies
-from hpo.reports import figures, style
+from hpo.reports import figures, plotting, style
 from hpo.space import Choice
 from hpo.study import Stage
 from hpo.summary import Summary
@@ -85,7 +85,7 @@ def main(quick: bool) -> None:
     text = page(shown, quick)
     (folder / "chapter6").mkdir(parents=True, exist_ok=True)
     for name, summary in zip(NAMES, shown, strict=True):
-        style.save(figures.own(summary, storage), folder / "chapter6" / f"{name}.png")
+        style.save(plotting.own(summary, storage), folder / "chapter6" / f"{name}.png")
     best_twenty = draw_best_twenty(summaries[f"ch06/{NARROWED}"], storage)
     style.save(best_twenty, folder / "chapter6" / f"{NARROWED}-best.png")
     (folder / "chapter6.md").write_text(text)

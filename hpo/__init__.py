@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from hpo.health import check
     from hpo.objective import Diverged, Pruned, Run
     from hpo.overview import best, show
-    from hpo.reports.figures import plot
     from hpo.reports.frames import curves, report
+    from hpo.reports.plotting import plot
     from hpo.rerun import replay
     from hpo.service import decide, narrow, resume
     from hpo.starting import start
@@ -38,7 +38,7 @@ _HOME = {
     "final": "hpo.evaluation",
     "load_definition": "hpo.definition",
     "narrow": "hpo.service",
-    "plot": "hpo.reports.figures",
+    "plot": "hpo.reports.plotting",
     "replay": "hpo.rerun",
     "report": "hpo.reports.frames",
     "resume": "hpo.service",

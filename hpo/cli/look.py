@@ -141,9 +141,9 @@ def report(
 @options.storage
 def plot(study: str, out: Path | None, storage: str | None) -> None:
     """Draw the study: learning curves, history, ranges, slices, importance."""
-    from hpo.reports import figures
+    from hpo.reports.plotting import plot as draw
 
-    plots = figures.plot(study, storage=storage, out=out)
+    plots = draw(study, storage=storage, out=out)
     for path in plots.written:
         click.echo(words.printable(str(path)))
     for name, reason in plots.left_out.items():

@@ -16,7 +16,7 @@ import hpo
 from hpo.cli import words
 from hpo.confirming import confirm
 from hpo.errors import StateError, UsageError
-from hpo.reports.figures import plot
+from hpo.reports.plotting import plot
 from hpo.store.check import check
 from hpo.study import Ended
 

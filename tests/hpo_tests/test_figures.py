@@ -19,7 +19,7 @@ from matplotlib.text import Text
 import hpo
 from hpo import starting
 from hpo.errors import NotFoundError, UsageError
-from hpo.reports import figures, style
+from hpo.reports import figures, plotting, style
 from hpo.reports.axes import position, widest
 from hpo.reports.importance import importances
 from hpo.space_parsing import parse_space
@@ -140,7 +140,7 @@ def plotted(storage, tmp_path_factory):
             patch.chdir(tmp_path_factory.mktemp("plotted"))
             patch.setattr(style, "save", spy)
             warnings.simplefilter("error")
-            plots = figures.plot(study, storage=storage)
+            plots = plotting.plot(study, storage=storage)
             written = [path.resolve() for path in plots.written]
         found[study] = dataclasses.replace(plots, written=written), drawn
     return found
@@ -214,14 +214,14 @@ def test_the_folder_is_called_after_the_study(plotted):
 
 def test_what_a_study_has_nothing_for_is_left_out(storage, tmp_path):
     out = tmp_path / "new" / "folder"
-    single = figures.plot("single", storage=storage, out=str(out))
+    single = plotting.plot("single", storage=storage, out=str(out))
     assert {path.parent for path in single.written} == {out}
     assert [path.name for path in single.written] == ["history.png", "ranges.png", "slices.png"]
     assert single.left_out == {
         "learning_curves.png": "no completed trial reported score at a step",
         "importance.png": "it takes two parameters and ten completed trials that differ",
     }
-    failed = figures.plot("failed", storage=storage, out=tmp_path)
+    failed = plotting.plot("failed", storage=storage, out=tmp_path)
     assert [path.name for path in failed.written] == ["ranges.png"]
     assert failed.left_out["history.png"] == "no trial has a score"
 
@@ -229,9 +229,9 @@ def test_what_a_study_has_nothing_for_is_left_out(storage, tmp_path):
 def test_mistakes(storage, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"file: cannot write there \(File exists\)"):
-        figures.plot("single", storage=storage, out=tmp_path / "file")
+        plotting.plot("single", storage=storage, out=tmp_path / "file")
     with pytest.raises(NotFoundError):
-        figures.plot("nobody", storage=storage, out=tmp_path / "none")
+        plotting.plot("nobody", storage=storage, out=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 

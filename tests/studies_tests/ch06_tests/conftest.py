@@ -17,7 +17,7 @@ from processes import eventually
 import hpo
 from hpo.catalog import find_definition
 from hpo.finding import Finding
-from hpo.reports import figures
+from hpo.reports import plotting
 from hpo.summary import Summary
 
 
@@ -66,7 +66,7 @@ class Experiment:
 
     def figure(self) -> Figure:
         """Draw its own figure, as `hpo plot` does."""
-        return figures.own(self.summary, self.storage)
+        return plotting.own(self.summary, self.storage)
 
 
 @pytest.fixture(scope="package")
