@@ -38,7 +38,7 @@ def test_a_study_that_leans_on_an_edge(home: Path) -> None:
 
     done(*["narrow", "1", "--trials", "30"])  # as it says
     after = done("check", "my").stdout
-    assert "stage 2, random" in after
+    assert "stage 2, tpe" in after
     assert "upper edge 1e-02" not in after
 
 

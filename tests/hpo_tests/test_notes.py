@@ -76,7 +76,7 @@ def test_a_narrowed_stage_says_why(searched):
         f"{words.score(evidence['gain'])} at most.",
         f"{evidence['carried']} trial{'s' * (evidence['carried'] > 1)} so far "
         f"{'lie' if evidence['carried'] > 1 else 'lies'} inside the new ranges.",
-        "Sampler random, 30 trials to begin with, seed 7.",
+        "Sampler tpe, 30 trials to begin with, seed 7.",
     ]
     assert first.space["x"].high < second.space["x"].high
     assert f"  x: widen, {reason}\n" in done("show", "my").stdout
