@@ -17,13 +17,12 @@ start: install
 
 install: $(VENV)/installed
 
-# Three processes for two cores, since many tests wait for something; they take whole files in their
-# order: the long ones must not come last.
+# Two processes, which take whole files in their order: the long ones must not come last.
 # They start `hpo` a thousand times, and pytest rewrites each test: where Python may not write
 # bytecode, all of it would be compiled again and again.
 test: $(VENV)/installed-for-tests lint
 	@$(BIN)/python -m compileall -q alembic core hpo studies tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest --soak tests/fault_tests

@@ -104,7 +104,8 @@ def test_interrupted_in_the_middle_of_a_trial():
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        # The second one may come when it is at its end, and ends Python itself.
+        assert process.wait(30) in (130, -signal.SIGINT)
     assert len(done_slots()) < 80
     done("resume", "slow", "--workers", 1)
     assert_same(result(1), result(2))
