@@ -40,7 +40,7 @@ STAGES = 3
 STAGE = {2: 33, 3: 33, 5: 50, 7: 70}
 """Trials of a stage by dimension: what narrowing needs, and 33 at least."""
 OUTSIDE = ("edge", "flat start")
-_SEEDS = 5000  # those of the other benchmarks are lower: no rule was made on these landscapes
+_SEEDS = 5000  # those of the other benchmarks are lower; docs/search.md says what was chosen here
 
 
 @dataclass
