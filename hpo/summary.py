@@ -114,13 +114,6 @@ class Summary:
                 return sound[:count]
         return []
 
-    def replicates(self, stage: Stage, params: Mapping[str, Any]) -> int:
-        """Return how many trials of a stage have completed with a setting."""
-        return sum(
-            t.state is TrialState.COMPLETE and key_of(t.params) == key_of(params)
-            for t in self.of(stage)
-        )
-
     def finalists(self, stage: Stage) -> list[Finalist]:
         """Return the settings of a stage of `confirm`, best first."""
         return finalists(stage, self.of(stage), self.study.definition.direction)
@@ -180,6 +173,23 @@ class Summary:
     def weighed(self) -> bool:
         """Whether the settings are enough to weigh each against its neighbours."""
         return len(self.ranking) >= FEWEST
+
+    def basis(self, best: Best) -> str:
+        """Return in words what the mean of the recommended setting was taken of."""
+        stage = next(stage for stage in self.stages if stage.number == best.stage)
+        if stage.searches and self.weighed:
+            return "expected from all trials"
+        if stage.searches and stage.seeds == 1:
+            return "the best score"
+        # Seeds that `confirm` has lost by divergence are counted, not averaged.
+        seeds = sum(
+            t.state is TrialState.COMPLETE
+            and (stage.searches or not t.diverged)
+            and key_of(t.params) == key_of(best.params)
+            for t in self.of(stage)
+        )
+        of_all = f" of {stage.seeds}" if seeds < stage.seeds else ""
+        return f"mean of {seeds}{of_all} {'' if stage.searches else 'fresh '}seeds"
 
     @property
     def ties(self) -> list[Trial]:

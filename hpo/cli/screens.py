@@ -241,20 +241,10 @@ def best(summary: Summary) -> None:
 
 def _reached(summary: Summary, best: Best) -> str:
     """Return what the recommended setting is expected to reach, by what, and which it is."""
-    stage = next(stage for stage in summary.stages if stage.number == best.stage)
-    by, trial = "expected from all trials", f"trial {best.stage}/{best.trial}"
-    if not stage.searches:
-        first = (f for f in summary.finalists(stage) if f.scored)
-        seeds = next(len(f.scored) for f in first if f.scored[0].number == best.trial)
-        of_all = f" of {stage.seeds}" if seeds < stage.seeds else ""
-        by = f"mean of {seeds}{of_all} fresh seeds"
-    elif not summary.weighed:
-        seeds = summary.replicates(stage, best.params)
-        of_all = f" of {stage.seeds}" if seeds < stage.seeds else ""
-        by = f"mean of {seeds}{of_all} seeds" if stage.seeds > 1 else "the best score"
+    trial = f"trial {best.stage}/{best.trial}"
     if best.value != best.mean:
         trial += f" scored {words.score(best.value)}"
-    return f"{words.score(best.mean)}{_noise(best.se)}, {by} ({trial})"
+    return f"{words.score(best.mean)}{_noise(best.se)}, {summary.basis(best)} ({trial})"
 
 
 def _ties(summary: Summary) -> str:

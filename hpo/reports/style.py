@@ -151,13 +151,9 @@ def _about(summary: Summary) -> list[str]:
     if best is None:
         score += "no trial has completed yet"
     else:
-        stage = next(stage for stage in summary.stages if stage.number == best.stage)
         score += f"recommended trial {best.stage}/{best.trial}, {compact(best.mean)}"
         score += "" if best.se is None else f" ± {best.se:.2g}"
-        by = f"mean of {stage.seeds} fresh seeds"
-        if stage.searches:
-            by = "expected from all trials" if summary.weighed else "the best of its own"
-        score += f" ({by})"
+        score += f" ({summary.basis(best)})"
     stages = [_about_stage(summary, stage) for stage in summary.stages]
     if len(stages) > 8:
         stages = [*stages[:3], "…", *stages[-4:]]
