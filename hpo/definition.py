@@ -126,7 +126,7 @@ class Definition:
         from hpo.definition_models import checked_search
 
         search = checked_search({**asdict(self.search), **changes}, as_options=as_options)
-        return _checked(replace(self, search=Search(**search)))
+        return _checked(replace(self, search=Search(**search)), as_options=as_options)
 
     def setting(self, key: str, value: Any) -> Definition:
         """Return the definition with one setting fixed.
@@ -222,7 +222,7 @@ def parse_definition(raw: Mapping[str, Any], *, default_name: str = "") -> Defin
     )
     if definition.quick:
         definition.quickened()  # raises now rather than at the first --quick
-    return _checked(definition)
+    return _checked(definition, as_options=False)
 
 
 def stored_definition(raw: Mapping[str, Any]) -> Definition:
@@ -290,14 +290,14 @@ def check_name(name: str) -> str:
     return name
 
 
-def _checked(definition: Definition) -> Definition:
+def _checked(definition: Definition, *, as_options: bool) -> Definition:
     search = definition.search
     if not definition.metric.isprintable():
         raise DefinitionError(f"metric ({definition.metric!r}) must be printable characters")
     if search.trials % search.seeds:
         raise DefinitionError(
-            f"[search] trials ({search.trials}) is not a multiple of seeds ({search.seeds}): "
-            "every setting is run once per seed"
+            f"{'--' if as_options else '[search] '}trials ({search.trials}) is not a multiple of "
+            f"seeds ({search.seeds}): every setting is run once per seed"
         )
     if search.pruner != "none" and search.seeds > 1:
         raise DefinitionError(

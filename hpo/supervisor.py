@@ -216,7 +216,8 @@ class Supervisor:
                     answer = self._goes_on(running, event["reports"])
                     worker.send({"do": "answer", "reports": event["reports"], "goes_on": answer})
             case {"say": "done"} if running:
-                self._look_for_metric(event["metrics"])
+                if event["state"] == "complete":
+                    self._look_for_metric(event["metrics"])
                 with suppress(SlotTakenOver):
                     self._finish(running, outcome_of(self._study, event))
                 if event["state"] == "failed":
@@ -335,7 +336,7 @@ class Supervisor:
         self._pool.replace(worker)
 
     def _look_for_metric(self, reported: list[str]) -> None:
-        """Warn once if a trial reported metrics, but not the study's."""
+        """Warn once if a trial went through and reported metrics, but not the study's."""
         metric = self._study.definition.metric
         if reported and metric not in reported and not self._metric_missed:
             self._metric_missed = True

@@ -123,7 +123,10 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
         if not counts.open:
             failed = next((t for t in summary.of(stage) if t.state is TrialState.FAIL), None)
             why = f" The first error: {words.failure(failed)}" if failed else ""
-            err.print(f"No trial gave a result: {lost}.{why}")
+            if stage.seeds == 1:
+                err.print(f"No trial gave a result: {lost}.{why}")
+            else:  # a trial may have: its setting has lost too many of its seeds
+                err.print(f"No setting has a result: of {counts.counted} trials, {lost}.{why}")
             err.print("Mend the objective or its ranges, and start again.")
             return
     else:
@@ -213,7 +216,8 @@ def best(summary: Summary) -> None:
     """Print the recommended setting."""
     found = summary.best()
     if found is None:
-        out.print(f"study {summary.study.id} has no result yet.")
+        yet = " yet" * any(stage.open for stage in summary.stages)
+        out.print(f"study {summary.study.id} has no result{yet}.")
         return
     width = max(map(cell_len, found.params))
     for name, value in found.params.items():

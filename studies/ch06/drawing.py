@@ -86,9 +86,8 @@ def smooth(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     At both ends the curve is continued by its mirror image.
     """
     window = np.kaiser(11, 2)
-    curve = np.asarray(values, dtype=float)
-    mirrored = np.r_[curve[10:0:-1], curve, curve[-1:-11:-1]]
-    return np.convolve(window / window.sum(), mirrored, mode="valid")[5 : len(curve) + 5]
+    mirrored = np.pad(np.asarray(values, dtype=float), len(window) // 2, mode="reflect")
+    return np.convolve(window / window.sum(), mirrored, mode="valid")
 
 
 def losses(ax: Axes, trials: pd.DataFrame, curves: pd.DataFrame, contender: str) -> None:

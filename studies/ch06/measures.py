@@ -87,10 +87,15 @@ def spread(values: pd.Series[float], digits: int = 3) -> str:
     missing = f"{len(values) - len(known)} of {len(values)} without a result"
     if known.empty:
         return missing
-    shown = f"{known.mean():z.{digits}f}"  # z: no -0.000
+    shown = _number(known.mean(), digits)
     if len(known) > 1:
-        shown += f" ({known.min():z.{digits}f} … {known.max():z.{digits}f})"
+        shown += f" ({_number(known.min(), digits)} … {_number(known.max(), digits)})"
     return shown if len(known) == len(values) else f"{shown}, {missing}"
+
+
+def _number(value: float, digits: int) -> str:
+    # A loss may be of any size before it overflows. z: no -0.000.
+    return f"{value:z.{digits}f}" if abs(value) < 1e6 else f"{value:.2e}"
 
 
 def spreads(table: pd.DataFrame, digits: int = 3) -> str:

@@ -632,9 +632,7 @@ def test_searching(full: Definition):
     assert full.searching(trials=3, sampler="qmc").search == replace(
         full.search, trials=3, sampler="qmc"
     )
-    with pytest.raises(
-        DefinitionError, match=r"\[search\] trials \(4\) is not a multiple of seeds"
-    ):
+    with pytest.raises(DefinitionError, match=r"^--trials \(4\) is not a multiple of seeds"):
         full.searching(trials=4)
     with pytest.raises(DefinitionError, match=r"--sampler: 'bayes' is not 'random'"):
         full.searching(sampler="bayes")

@@ -165,6 +165,12 @@ def test_no_result_has_a_reason(capsys, first, reason):
     assert said.startswith(f"No trial gave a result: 2 failed. The first error: {reason}\n")
 
 
+def test_no_setting_has_a_result_where_each_lost_most_of_its_seeds(capsys):
+    some = [trial(0, 0.1, x=0.1), *(trial(n, 0.0, x=0.1, diverged_at=1) for n in (1, 2))]
+    said = told(capsys, summary(some, seeds=3))
+    assert said.startswith("No setting has a result: of 3 trials, 2 diverged.\n")
+
+
 def error(number, said):
     return failed(number, error=f'Traceback:\n  File "a"\n{said}')
 
@@ -243,6 +249,8 @@ def test_only_diverged_trials(capsys, monkeypatch):
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("No trial gave a result: 1 diverged.\n")
+    screens.best(found)
+    assert capsys.readouterr().out == "study 1 has no result.\n"
     # Nor has the live line a best one.
     monkeypatch.setattr(console.Screen, "is_terminal", True)
     terminal = Terminal(None)

@@ -143,6 +143,16 @@ def test_a_grid_repeats_too(home: Path):
         hpo.resume(1, storage="sqlite:///1.db", trials=60)
 
 
+def test_a_metric_that_is_never_reported_is_told_once(home: Path):
+    heard = Heard()
+    hpo.start(place(home, "late", metric="score", search={"trials": 8}), watcher=heard)
+    assert hpo.report(1)["diverged"].any()  # before it came to its score
+    assert heard.warnings == []
+    hpo.start(place(home, "valley", metric="score", file="other.toml"), watcher=heard)
+    (warning,) = heard.warnings
+    assert warning.startswith("metric = 'score' is never reported; the objective reports val_loss.")
+
+
 def test_tpe_repeats_with_one_worker(home: Path):
     definition = place(
         home, fixed={"pause": 0.01}, search={"sampler": "tpe", "trials": 14, "seed": 3}

@@ -28,6 +28,14 @@ def slope(params, run):
     return math.log10(params["x"])
 
 
+def late(params, run):
+    """The score comes with the last report, which a large x never reaches."""
+    for step in range(3):
+        run.report(step, train_loss=math.inf if params["x"] > 1e-3 else 0.5)
+    run.report(3, train_loss=0.5, score=0.5)
+    return 0.5
+
+
 def flat(params, run):
     """Nothing about x matters."""
     return random.Random(run.seed).random()

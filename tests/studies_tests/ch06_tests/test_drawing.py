@@ -32,6 +32,11 @@ def test_smoothing_keeps_a_level_and_takes_noise_away() -> None:
     assert step[49] == pytest.approx(1 - step[50])
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5, 11])
+def test_a_curve_of_any_length_can_be_smoothed(steps: int) -> None:
+    assert drawing.smooth(np.full(steps, 3.0)) == pytest.approx(np.full(steps, 3.0))
+
+
 def test_losses_are_the_means_of_the_replicates() -> None:
     trials = pd.DataFrame({"trial": range(4), "params_rule": ["a", "a", "b", "b"]})
     _, (ax,) = drawing.sheet("losses", 1, 1)
