@@ -1,6 +1,6 @@
 """Runs every experiment of chapter 6 and writes the gallery `docs/chapter6.md` with its figures.
 
-    python docs/chapter6.py            at full size, on MNIST: about 11 minutes on two cores
+    python docs/chapter6.py            at full size, on MNIST: 11 to 14 minutes on two cores
     python docs/chapter6.py --quick    at the size of the tests, into another database and folder
 
 The studies go into `book.db` in the working directory. What is there already is finished, not run

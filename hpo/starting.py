@@ -22,7 +22,7 @@ from hpo.watcher import Watcher
 
 
 def configure(
-    definition: Definition | str | os.PathLike[str] | None,
+    definition: Definition,
     *,
     quick: bool = False,
     settings: Mapping[str, Any] | None = None,
@@ -31,19 +31,14 @@ def configure(
     """Return a definition with what the caller overrides.
 
     Args:
-        definition: A definition, the name of a built-in one, or a file; None for "digits".
+        definition: The definition.
         quick: Whether its `[quick]` table applies.
         settings: Values for `[fixed]`; a parameter of the space is fixed by it.
         **search: Values for `[search]`; None leaves one as it is.
 
     Raises:
-        DefinitionError: The definition or an override cannot be used.
-        NotFoundError: There is no such definition.
+        DefinitionError: An override cannot be used.
     """
-    if isinstance(definition, os.PathLike):
-        definition = load_definition(Path(definition))
-    elif not isinstance(definition, Definition):
-        definition = catalog.find_definition(definition)
     if quick:
         definition = definition.quickened()
     for key, value in (settings or {}).items():
@@ -95,8 +90,14 @@ def start(
     Raises:
         HpoError: See `hpo.errors`; nothing is created unless the first trial can run.
     """
+    if isinstance(definition, os.PathLike):
+        full = load_definition(Path(definition))
+    elif isinstance(definition, Definition):
+        full = definition
+    else:
+        full = catalog.find_definition(definition)
     configured = configure(
-        definition,
+        full,
         quick=quick,
         settings=settings,
         sampler=sampler,
@@ -120,8 +121,8 @@ def start(
             f"--trials {needed * search.seeds}"
         )
     watcher = watcher or Watcher()
-    if quick:
-        watcher.warned(_about_quick(configured))
+    if quick and (smaller := _about_quick(full, configured)):
+        watcher.warned(smaller)
     if name is not None:
         check_name(name)
     if used * search.seeds < search.trials:
@@ -187,9 +188,11 @@ def start(
             return summarize(engine, study, ended, stopped)
 
 
-def _about_quick(definition: Definition) -> str:
-    """Return what `--quick` makes of a study, which its name alone does not tell."""
-    used = {**(definition.fixed or {}), **asdict(definition.search)}
-    keys = [key for table in (definition.quick or {}).values() for key in table]
-    sizes = ", ".join(f"{key.replace('_', ' ')} {used[key]}" for key in keys)
-    return f"--quick: {sizes}. What it finds need not hold at the full size."
+def _about_quick(full: Definition, quick: Definition) -> str | None:
+    """Return what `--quick` makes smaller, which a study's name alone does not tell."""
+    before, now = ({**(d.fixed or {}), **asdict(d.search)} for d in (full, quick))
+    keys = [key for table in (full.quick or {}).values() for key in table]
+    sizes = [f"{key.replace('_', ' ')} {now[key]}" for key in keys if now[key] != before.get(key)]
+    if not sizes:
+        return None
+    return f"--quick: {', '.join(sizes)}. What it finds need not hold at the full size."

@@ -188,6 +188,7 @@ class Summary:
             and key_of(t.params) == key_of(best.params)
             for t in self.of(stage)
         )
+        seeds = min(seeds, stage.seeds)  # a setting that is drawn again has the same ones
         of_all = f" of {stage.seeds}" if seeds < stage.seeds else ""
         return f"mean of {seeds}{of_all} {'' if stage.searches else 'fresh '}seeds"
 

@@ -305,6 +305,8 @@ def test_quick(home):
     place(home, quick={"fixed": {"epochs": 2}, "search": {"trials": 3}})
     told = done("start", "my.toml", "--quick").stderr
     assert "--quick: epochs 2, trials 3. What it finds need not hold at the full size." in told
+    place(home, fixed={"epochs": 2}, quick={"fixed": {"epochs": 2}})
+    assert "--quick" not in done("start", "my.toml", "--quick").stderr
     assert list(hpo.report(1).steps) == [2, 2, 2]
 
 

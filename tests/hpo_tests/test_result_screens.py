@@ -81,6 +81,12 @@ def test_of_replicates_the_mean_is_shown_and_said(capsys):
     assert re.search(r"random +6 +0\.500 ", capsys.readouterr().out)
 
 
+def test_a_setting_that_is_drawn_again_has_no_other_seeds(capsys):
+    again = [*replicates((0.6, 0.5), (0.1, 0.2)), trial(4, 0.6, x=0.0), trial(5, 0.5, x=0.0)]
+    assert "0.550 ± " in (said := told(capsys, summary(again, seeds=2)))
+    assert "mean of 2 seeds (" in said
+
+
 def test_of_the_replicates_those_are_counted_that_have_completed(capsys):
     some = [trial(0, 0.6, x=0.1), trial(1, 0.5, x=0.1), failed(2, "error", params={"x": 0.1})]
     found = summary(some, seeds=3)

@@ -65,4 +65,5 @@ def test_a_spread_says_how_many_are_missing() -> None:
     assert spread(pd.Series([1.0, 3.0]), 1) == "2.0 (1.0 … 3.0)"
     assert spread(pd.Series([1.0, 3.0, None]), 1) == "2.0 (1.0 … 3.0), 1 of 3 without a result"
     assert spread(pd.Series([None, None], dtype=float)) == "2 of 2 without a result"
+    assert spread(pd.Series([-0.0002, -0.0001])) == "0.000 (0.000 … 0.000)"
     assert spread(pd.Series([6.2e35])) == "6.20e+35"
