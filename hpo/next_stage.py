@@ -110,7 +110,7 @@ def propose(
             )
         studies.refuse_deleted([stage])
         own = summary.of(stage)
-    if _compares(stage):
+    if compares(stage):
         raise StateError(
             f"stage {stage.number} compares choices: there is no range to narrow. "
             f"Look at it: hpo plot {study.id}"
@@ -130,7 +130,7 @@ def propose(
             )
         raise StateError(f"{_too_few(study, stage, own, seen)}. {hint}") from None
     kind = "manual" if ranges else "narrow"
-    if not ranges and any(axis.action == "widen" for axis in decision.axes.values()):
+    if not ranges and decision.grows:
         kind = "widen"
     carried = sum(
         t.state.counted and t.value is not None and decision.space.contains(t.params) for t in seen
@@ -203,38 +203,6 @@ def _kept(summary: Summary, stage: Stage) -> list[Trial]:
     return [t for t in kept.values() if stage.space.contains(t.params)]
 
 
-def next_command(summary: Summary, stage: Stage) -> str:
-    """Return the arguments of the `hpo` command that makes sense after a finished stage."""
-    study = summary.study
-    if not stage.searches:
-        return f"best {study.id}"
-    if _compares(stage):
-        return f"plot {study.id}"
-    seen, about = evidence(summary, stage), study.definition
-    limits = _limits(about)
-    leaning = narrowing.leaning(stage.space, seen, about.direction, limits, stage.seeds)
-    if stage.sampler not in sampling.UNIFORM and not leaning:
-        # It has followed the best trials: what is left is to make sure of them.
-        return f"confirm {study.id}"
-    missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
-    if missing <= 0:
-        return f"narrow {study.id}"
-    if can_grow(stage, last=stage == summary.searches[-1]):
-        return f"resume {study.id} --trials {grown_budget(stage, missing)}"
-    return f"best {study.id}"
-
-
-def edge_warnings(summary: Summary, stage: Stage) -> list[str]:
-    """Return a sentence for each parameter whose best trials lean on an edge of its range.
-
-    None for a stage of `confirm`: the best of the best lean on nothing.
-    """
-    if not stage.searches:
-        return []
-    seen, about = evidence(summary, stage), summary.study.definition
-    return narrowing.edge_warnings(stage.space, seen, about.direction, _limits(about), stage.seeds)
-
-
 def _refuse_open(
     study: Study, stage: Stage, last: bool, own: Sequence[Trial], seen: Sequence[Trial]
 ) -> None:
@@ -275,7 +243,7 @@ def _usable(study: Study, stage: Stage, trials: Sequence[Trial]) -> int:
     return narrowing.usable(stage.space, trials, direction, replicates=stage.seeds)
 
 
-def _compares(stage: Stage) -> bool:
+def compares(stage: Stage) -> bool:
     """Return whether a stage has tried all choices, and has no range."""
     choices = all(isinstance(axis, Choice) for axis in stage.space.axes.values())
     return stage.sampler == "grid" and choices

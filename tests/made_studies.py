@@ -1,11 +1,13 @@
 """Studies as they would be read from a database, made of given trials."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from hpo.definition import Definition, Search
-from hpo.space import Space
+from hpo.narrowing.ruler import with_ends
+from hpo.space import Choice, Space
 from hpo.study import Stage, Study
 from hpo.summary import Summary
 from hpo.trial import Trial, TrialState
@@ -66,6 +68,18 @@ def study(
         for n, of in enumerate(trials, 1)
     ]
     return Summary(made, stages, trials)
+
+
+def grown_to_its_limit(summary: Summary, name: str) -> Summary:
+    """The same study as if a range had come from below, as far as it may without [limits]."""
+    about = summary.study.definition
+    axis = about.space[name]
+    assert not isinstance(axis, Choice)
+    # By default two decades, or the width once more.
+    high = axis.high / 100 if axis.log else axis.low + (axis.high - axis.low) // 2
+    first = Space({**about.space.axes, name: with_ends(axis, axis.low, high)})
+    made = replace(summary.study, definition=replace(about, space=first))
+    return replace(summary, study=made)
 
 
 def confirmed(

@@ -103,22 +103,26 @@ def uses(summary: Summary, storage: str | None) -> None:
         out.print(f"  {told}", soft_wrap=True)
 
 
-def tested(summary: Summary, storage: str | None) -> None:
-    """Print whether the recommended setting was tested, and how often the test set was used."""
+def what_next(summary: Summary, storage: str | None) -> None:
+    """Print what makes sense next; if the test set was used, how often and what came of it."""
+    from hpo.advice import advise  # and with it all that a database needs
+
     best, suffix = summary.best(), hints.suffix(storage)
-    if best is None or summary.study.definition.test is None:
+    if best is None:
         return
-    if not summary.uses:
-        if not any(stage.open for stage in summary.stages):
+    if summary.uses:
+        last = summary.uses[-1]
+        setting = ""
+        if not last.same_setting(best.stage, best.trial):
+            setting = f", another setting (trial {last.stage}/{last.trial})"
+        told = f"{_ordinal(last)} use of the test set{setting}: {_came_of(summary, last)}"
+        err.print(told, soft_wrap=True)
+    elif not any(stage.open for stage in summary.stages):
+        advice = advise(summary, summary.last)
+        if advice.leads_on:
+            err.print(f"Next: hpo {advice.command}{suffix}", soft_wrap=True)
+        if advice.settles and summary.study.definition.test is not None:
             err.print(f"Test it, once: hpo final {summary.study.id}{suffix}", soft_wrap=True)
-        return
-    last = summary.uses[-1]
-    setting = ""
-    if not last.same_setting(best.stage, best.trial):
-        setting = f", another setting (trial {last.stage}/{last.trial})"
-    err.print(
-        f"{_ordinal(last)} use of the test set{setting}: {_came_of(summary, last)}", soft_wrap=True
-    )
 
 
 def times(used: Sequence[Use]) -> str:

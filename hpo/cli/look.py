@@ -65,7 +65,7 @@ def best(study: str, storage: str | None, as_json: bool) -> None:
         screens.print_json(summary.best_json())
     else:
         screens.best(summary)
-        final_screen.tested(summary, storage)
+        final_screen.what_next(summary, storage)
 
 
 @click.command(cls=options.Command)

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from hpo import sampling
+from hpo.advice import advise
 from hpo.cli import hints, tables, words
 from hpo.cli.console import err, out, padded
 from hpo.launch import storage_url
-from hpo.next_stage import Proposal, edge_warnings, next_command
+from hpo.next_stage import Proposal
 from hpo.space import Choice
 from hpo.store.engine import database_path
 from hpo.study import Ended, Stage, Study
@@ -137,8 +138,9 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
             _gain(summary, stage)
         if lost:
             _warn(f"Of {counts.counted} trials, {lost}.")
-    for warning in edge_warnings(summary, stage):
-        _warn(warning)
+    advice = None if counts.open else advise(summary, stage)
+    for lean in advice.leans if advice else ():
+        _warn(f"{lean.sentence[0].upper()}{lean.sentence[1:]}.")
     data = study.description
     noise = standard_error(study, best.mean) if best else None
     if data is not None and data["validation"] < SMALL_VALIDATION and noise is not None:
@@ -146,13 +148,13 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
             f"The validation set has {data['validation']:,} examples: "
             f"accuracies within ± {words.score(2 * noise)} are hard to tell apart."
         )
-    if counts.open:
+    if advice is None:
         why = "The time is over" if summary.ended is Ended.TIMEOUT else "Stopped"
         command = f"hpo resume {study.id}{suffix}"
         told = f"{why}: {counts.counted} of {stage.budget} trials are counted. Go on with: "
         err.print(Text.assemble(told, (command, "bold")), soft_wrap=True)
         return
-    command = f"hpo {next_command(summary, stage)}{suffix}"
+    command = f"hpo {advice.command}{suffix}"
     looks = " · ".join(f"hpo {c}" for c in ("dashboard", f"plot {study.id}", f"report {study.id}"))
     # The terminal breaks the lines, so that commands can be copied; long ones have their own.
     if suffix:
@@ -207,7 +209,7 @@ def decision(found: Proposal, console: Console = err) -> None:
 def _why_this_sampler(found: Proposal) -> str:
     if found.sampler != found.decision.sampler:
         return "as asked"
-    if any(axis.action == "widen" for axis in found.decision.axes.values()):
+    if found.decision.grows:
         return "the range grew"
     return "the range shrank" if found.decision.changed else "the ranges stay"
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from hpo import narrowing
 from hpo.health.case import Case
 from hpo.health.verdict import Status, Verdict
-from hpo.narrowing import Side
 from hpo.narrowing.decision import AxisDecision
-from hpo.narrowing.evidence import Spread, edge
 from hpo.narrowing.influence import influence
-from hpo.narrowing.ruler import Numeric, cell, default_limits, grown, natural, text
+from hpo.narrowing.lean import by_hand, leans
+from hpo.narrowing.ruler import Numeric, cell, text, with_ends
 from hpo.sampling.seeds import Purpose, generator
-from hpo.space import Axis, Choice, Float, Scalar, Space
+from hpo.space import Axis, Choice, Float, Scalar
 from hpo.trial import Trial, TrialState
 
 _NO_INFLUENCE = 0.01
@@ -62,78 +61,22 @@ def edges(case: Case) -> Verdict | None:
     """Whether the optimum leans on the edge of a range."""
     if case.decision is None or case.alike:
         return None
-    leans: list[_Lean] = []
-    asked = []
-    for name, axis in case.decision.axes.items():
-        if axis.new is not None and "lean" in axis.numbers:  # a range of which enough is known
-            asked.append(name)
-            if (side := axis.numbers["lean"]) is not None:
-                leans.append(_Lean(case, name, axis, side))
+    asked = [
+        name
+        for name, axis in case.decision.axes.items()
+        if axis.new is not None and "lean" in axis.numbers  # a range of which enough is known
+    ]
     if not asked:
         return None
-    troubles = [lean for lean in leans if not lean.natural]
+    found = leans(case.decision, case.study.definition.limits or {})
+    troubles = [lean for lean in found if not lean.outermost]
     if not troubles:
         said = [f"the optimum of {', '.join(asked)} leans on no edge that can be moved"]
-        said += [f"{lean.name} is best at its natural end {lean.end}" for lean in leans]
+        said += [lean.sentence for lean in found]
         return Verdict("edge", "pass", "; ".join(said))
     message = "; ".join(lean.sentence for lean in troubles)
-    by_hand = "".join(f" --range {lean.by_hand}" for lean in troubles if lean.blocked)
-    return Verdict("edge", "warn", message, case.narrow(by_hand))
-
-
-@dataclass(frozen=True)
-class _Lean:
-    """A range whose optimum leans on one of its edges."""
-
-    case: Case
-    name: str
-    axis: AxisDecision
-    side: Side
-
-    @property
-    def old(self) -> Numeric:
-        assert not isinstance(self.axis.old, Choice)
-        return self.axis.old
-
-    @property
-    def end(self) -> str:
-        return edge(self.old, self.side)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether `narrow` cannot move this side, because a limit is reached."""
-        new = self.axis.new
-        assert new is not None
-        assert not isinstance(new, Choice)
-        return not (new.low < self.old.low or new.high > self.old.high)
-
-    @property
-    def further(self) -> Numeric:
-        """The range with this side moved outward, as if it had no limits yet."""
-        limits = default_limits(Space({self.name: self.old}))[self.name]
-        return grown(self.old, self.old, self.side, limits)
-
-    @property
-    def natural(self) -> bool:
-        """Whether there is nothing beyond the edge, as below a dropout of 0."""
-        return self.blocked and natural(self.old, self.side, (self.old.low, self.old.high))
-
-    @property
-    def by_hand(self) -> str:
-        return _by_hand(self.name, self.further.low, self.further.high)
-
-    @property
-    def sentence(self) -> str:
-        share = 100 * self.axis.numbers["edges"][self.side]
-        told = (
-            f"with a probability of {share:.0f} % the optimum of {self.name} lies at its "
-            f"{self.side} edge {self.end}"
-        )
-        if not self.blocked:
-            return told
-        given = self.case.study.definition.limits or {}
-        why = "ends there" if self.name in given else "may allow more than the default does"
-        return f"{told}, and `narrow` is at its limit: [limits] {self.name} {why}"
+    ranges = "".join(f" {lean.by_hand}" for lean in troubles if lean.blocked)
+    return Verdict("edge", "warn", message, case.narrow(ranges))
 
 
 def idle(case: Case) -> Verdict | None:
@@ -237,12 +180,8 @@ class _Rim:
         low, high, rim = self.axis.low, self.axis.high, self.value
         if not self.axis.discrete and low < (short := float(f"{rim:.3g}")) < high:
             rim = short
-        return _by_hand(self.name, *((low, rim) if self.further == "more" else (rim, high)))
-
-
-def _by_hand(name: str, low: float, high: float) -> str:
-    """Return the value of `--range`; an end that stays must be told to its last digit."""
-    return f"{name}={low:.12g}:{high:.12g}"
+        ends = (low, rim) if self.further == "more" else (rim, high)
+        return by_hand(self.name, with_ends(self.axis, *ends))
 
 
 def _rim(case: Case, lost: Sequence[Trial]) -> _Rim | None:
@@ -251,7 +190,7 @@ def _rim(case: Case, lost: Sequence[Trial]) -> _Rim | None:
     for name, axis in case.stage.space.axes.items():
         if isinstance(axis, Choice) or not case.evidence.best(name):
             continue
-        for side, position in Spread.of(case.evidence, name, axis).cliffs.items():
+        for side, position in case.evidence.cliffs(name, axis).items():
             up = side == "upper"
             there = [t.params[name] for t in lost if name in t.params]
             cells = [(each, *cell(axis, each)) for each in there]

@@ -16,7 +16,7 @@ from hpo.narrowing.decision import (
     RuleName,
     Side,
 )
-from hpo.narrowing.evidence import edge_warnings, leaning, needed, parameters, usable
+from hpo.narrowing.evidence import needed, parameters, usable
 from hpo.narrowing.next_space import decide
 from hpo.narrowing.ruler import default_limits
 
@@ -32,8 +32,6 @@ __all__ = [
     "Side",
     "decide",
     "default_limits",
-    "edge_warnings",
-    "leaning",
     "needed",
     "parameters",
     "usable",

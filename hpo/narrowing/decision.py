@@ -119,6 +119,11 @@ class Decision:
         """Whether any parameter is narrowed or widened."""
         return any(axis.action != "keep" for axis in self.axes.values())
 
+    @property
+    def grows(self) -> bool:
+        """Whether any range is widened."""
+        return any(axis.action == "widen" for axis in self.axes.values())
+
     def to_json(self) -> dict[str, Any]:
         """Return the decision as it is stored as evidence of the stage it created."""
         return {

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpo.narrowing.chances import LEVEL, at_least
 from hpo.narrowing.decision import Side
-from hpo.narrowing.ruler import Numeric, cell, natural, text
+from hpo.narrowing.ruler import Numeric, cell, text
 from hpo.space import Axis, Choice, Space
 from hpo.trial import Trial, TrialState, bounded, by_setting, merged
-
-Limits = Mapping[str, tuple[float, float]]
-"""How far each range may grow; a parameter that is not named does not grow."""
-
-_ZONE = 0.1  # part of the trials, and of an axis, that counts as "at the edge"
 
 
 def parameters(space: Space) -> int:
@@ -34,32 +28,6 @@ def needed(space: Space) -> int:
 def usable(space: Space, trials: Sequence[Trial], direction: str, replicates: int = 1) -> int:
     """Return how many settings `decide` could use of the trials."""
     return len(Evidence.of(space, trials, direction, replicates).usable)
-
-
-def leaning(
-    space: Space,
-    trials: Sequence[Trial],
-    direction: str,
-    limits: Limits,
-    replicates: int = 1,
-) -> list[tuple[str, Side]]:
-    """Return the parameters whose best trials lean on an edge, with the side.
-
-    Asked of any sampler's trials; of fewer than `decide` needs, the answer is an empty list. An
-    edge with nothing beyond it is none.
-    """
-    return Evidence.of(space, trials, direction, replicates).leaning(limits)
-
-
-def edge_warnings(
-    space: Space,
-    trials: Sequence[Trial],
-    direction: str,
-    limits: Limits,
-    replicates: int = 1,
-) -> list[str]:
-    """Return what `leaning` found, as sentences for a person."""
-    return Evidence.of(space, trials, direction, replicates).edge_warnings(limits)
 
 
 @dataclass(frozen=True)
@@ -134,23 +102,11 @@ class Evidence:
             return f"{seen - len(self.best(name))} of {seen} trials diverged"
         return None
 
-    def leaning(self, limits: Limits) -> list[tuple[str, Side]]:
-        """See `leaning`."""
-        return [
-            (name, side)
-            for name, axis in self.space.axes.items()
-            if not isinstance(axis, Choice) and self.why_not(name) is None
-            for side in Spread.of(self, name, axis).leans
-            if not natural(axis, side, limits.get(name, (axis.low, axis.high)))
-        ]
-
-    def edge_warnings(self, limits: Limits) -> list[str]:
-        """See `edge_warnings`."""
-        return [
-            f"{name}: the best trials lie at its {side} edge {edge(self.space[name], side)}; "
-            "the optimum may be outside."
-            for name, side in self.leaning(limits)
-        ]
+    def cliffs(self, name: str, axis: Numeric) -> dict[Side, float]:
+        """Return where training first diverges beyond the best trials; see `cliffs`."""
+        cells = [cell(axis, t.params[name]) for t in self.best(name)]
+        hull = min(c[0] for c in cells), max(c[1] for c in cells)
+        return cliffs(axis, name, self.having(name), hull)
 
     def left_out(self, name: str, new: Axis) -> list[str]:
         """Return a warning if a range set by hand leaves out the best trial."""
@@ -158,60 +114,6 @@ class Evidence:
         if best is None or new.contains(best) or isinstance(new, Choice):
             return []
         return [f"The range of {name} leaves out the best setting so far, {text(new, best)}."]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Where the best trials lie on one axis, in positions."""
-
-    edges: Mapping[Side, Edge]
-    cliffs: Mapping[Side, float]
-
-    @classmethod
-    def of(cls, evidence: Evidence, name: str, axis: Numeric) -> Spread:
-        """Measure an axis of which `why_not` has nothing to say."""
-        cells = [cell(axis, t.params[name]) for t in evidence.best(name)]
-        hull = min(c[0] for c in cells), max(c[1] for c in cells)
-        every = [cell(axis, t.params[name]) for t in evidence.having(name)]
-        edges: dict[Side, Edge] = {
-            "lower": Edge.of([c[1] for c in every], [c[1] for c in cells]),
-            "upper": Edge.of([1.0 - c[0] for c in every], [1.0 - c[0] for c in cells]),
-        }
-        return cls(edges, cliffs(axis, name, evidence.having(name), hull))
-
-    @property
-    def leans(self) -> list[Side]:
-        """The sides beyond which the optimum probably lies."""
-        return [side for side, at in self.edges.items() if at.leaning and side not in self.cliffs]
-
-
-@dataclass(frozen=True)
-class Edge:
-    """How the best trials crowd at one edge of an axis.
-
-    The edge is the tenth of all trials that lies nearest to it, and at least a tenth of the axis.
-    A tenth of the axis alone would hold 3 ± 2 of 33 trials: too often too few to be a third of the
-    best, even if they are all among them (found in 66 % of simulated slopes instead of 97 %).
-    """
-
-    zone: float  # part of the axis
-    best: int  # how many of the best lie in it
-    leaning: bool
-
-    @classmethod
-    def of(cls, every: Sequence[float], best: Sequence[float]) -> Edge:
-        """Measure from the distances to the edge, of all trials and of the best."""
-        nearest = sorted(every)
-        zone = max(nearest[math.ceil(_ZONE * len(every)) - 1], _ZONE)
-        # Where trials are sparse, the tenth of them reaches too far to be called an edge; but a
-        # value of a discrete axis cannot be divided.
-        zone = min(zone, max(2 * _ZONE, nearest[0]))
-        found = sum(distance <= zone for distance in best)
-        share = sum(distance <= zone for distance in every) / len(every)
-        # The second condition is for zones of many trials, where a third of the best is nothing
-        # rare, and for small k.
-        rare = at_least(found, len(best), share) <= LEVEL
-        return cls(zone, found, 3 * found >= len(best) and rare)
 
 
 def cliffs(

@@ -109,10 +109,16 @@ def test_what_a_person_sees() -> None:
     assert "of 500 examples with 5 seeds · test set 50 · " in shown.stderr
 
 
+def test_it_is_named_where_nothing_else_makes_sense() -> None:
+    start(search={"sampler": "grid"})
+    assert done("best", 1).stderr.endswith("Test it, once: hpo final 1\n")
+
+
 def test_it_stands_in_show_and_best() -> None:
     start()
     assert "test set: never used" in done("show", 1).stdout
-    assert "Test it, once: hpo final 1" in done("best", 1).stderr
+    assert "final" not in (told := done("best", 1).stderr)  # what four trials say is no end
+    assert told.endswith("Next: hpo resume 1 --trials 30\n")
     assert "test_uses" not in json.loads(done("show", 1, "--json").stdout)
     assert "test" not in json.loads(done("best", 1, "--json").stdout)
     said = json.loads(done("final", 1, "--json").stdout)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from made_studies import confirmed, study
+from made_studies import confirmed, grown_to_its_limit, study
 from made_trials import LR, UNIT, WD, log_peak, noisy, sampled, trial, valued
 
 from hpo.health import CHECKS, verdicts
@@ -177,16 +177,21 @@ def test_edge() -> None:
 def test_an_edge_that_limits_hold() -> None:
     trials = sampled(TWO, log_peak(1.0))
     limits = {"lr": (1e-8, 1e-2)}
-    status, message, remedy = told("edge", study(TWO, trials, limits=limits))
+    status, message, _ = told("edge", study(TWO, trials, limits=limits))
+    assert status == "pass"
+    assert message.endswith("; lr is best at its end 1e-02, where [limits] ends")
+    status, message, remedy = told("edge", grown_to_its_limit(study(TWO, trials), "lr"))
     assert status == "warn"
-    assert message.endswith("`narrow` is at its limit: [limits] lr ends there")
+    assert message.endswith(
+        "`narrow` is at its limit: [limits] lr may allow more than the default does"
+    )
     assert remedy == "hpo narrow 1 --range lr=1e-06:1"
 
 
 def test_an_edge_with_nothing_beyond() -> None:
     status, message, _ = told("edge", study(X, sampled(X, lambda p: -p["x"])))
     assert status == "pass"
-    assert message.endswith("x is best at its natural end 0")
+    assert message.endswith("x is best at its end 0")
 
 
 def test_idle() -> None:

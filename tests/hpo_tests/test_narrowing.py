@@ -31,8 +31,6 @@ from hpo.narrowing import (
     Rule,
     decide,
     default_limits,
-    edge_warnings,
-    leaning,
     needed,
     parameters,
     usable,
@@ -144,8 +142,6 @@ def test_replicates_decide_as_their_settings_do(replicates: int) -> None:
     assert decision.trials == 60
     # A setting goes by the number of its first replicate.
     assert decision.elites == tuple((s, replicates * n) for s, n in single.elites)
-    assert leaning(space, rows, "maximize", {}, replicates=replicates) == [("lr", "upper")]
-    assert len(edge_warnings(space, rows, "maximize", {}, replicates=replicates)) == 1
 
 
 def test_needed_and_usable_count_settings() -> None:
@@ -161,7 +157,6 @@ def test_needed_and_usable_count_settings() -> None:
     with pytest.raises(NotEnoughTrials) as raised:
         decided(space, rows, replicates=3)
     assert (raised.value.given, raised.value.needed) == (29, 30)
-    assert leaning(space, rows, "maximize", {}, replicates=3) == []
     by_hand = {"y": (0.2, 0.8)}
     both = Space({"x": UNIT, "y": UNIT})
     decision = decided(both, [], ranges=by_hand, replicates=3)

@@ -1,5 +1,6 @@
 """The commands that lead on: each of them works."""
 
+import re
 from dataclasses import replace
 
 import databases
@@ -11,9 +12,10 @@ from objectives.files import place
 
 import hpo
 from hpo import next_stage
+from hpo.advice import advise
 from hpo.errors import StateError
 from hpo.health import verdicts
-from hpo.next_stage import decided, edge_warnings, next_command
+from hpo.next_stage import decided
 from hpo.space import Space
 from hpo.store import studies
 from hpo.store.attempt import Outcome
@@ -104,7 +106,7 @@ def test_a_setting_that_has_begun_is_no_setting_to_come(tmp_path):
 def test_after_a_grid_with_too_few_points(home):
     place(home, search={"trials": 6, "sampler": "grid"})
     found = hpo.start("my.toml")
-    assert next_command(found, found.last) == "best 1"
+    assert advise(found, found.last).command == "best 1"
     with pytest.raises(StateError) as caught:
         hpo.resume(1, trials=9)
     assert str(caught.value) == (
@@ -124,16 +126,16 @@ def test_an_open_grid_is_finished_first(home):
 def test_after_a_grid_with_enough_points(home):
     place(home, search={"trials": 30, "sampler": "grid"})
     found = hpo.start("my.toml")
-    assert next_command(found, found.last) == "narrow 1"
-    assert next_command(replace(found, trials=[[]]), found.last) == "best 1"
+    assert advise(found, found.last).command == "narrow 1"
+    assert advise(replace(found, trials=[[]]), found.last).command == "best 1"
 
 
 def test_a_best_value_at_its_natural_end_is_told_alike_by_all():
     space = Space({"dropout": UNIT, "lr": LR})
     trials = sampled(space, lambda p: log_peak(1e-4)(p) - 4 * p["dropout"])
     found = study(space, trials, sampler="tpe")
-    assert edge_warnings(found, found.last) == []
-    assert next_command(found, found.last) == "confirm 1"
+    assert not advise(found, found.last).leans
+    assert advise(found, found.last).command == "confirm 1"
     assert decided(found, found.last, trials).warnings == ()
     (edge,) = [verdict for verdict in verdicts(found, {}) if verdict.check == "edge"]
     assert edge.status == "pass"
@@ -143,7 +145,8 @@ def test_warnings_look_at_what_the_next_command_looks_at():
     trials = sampled(Space({"lr": LR}), log_peak(1.0), n=40)
     later = [replace(trial, stage=2) for trial in trials[:5]]
     found = study(Space({"lr": LR}), trials, later, sampler="tpe")
-    assert next_command(found, found.last) == "narrow 1"
-    assert edge_warnings(found, found.last) == [
-        "lr: the best trials lie at its upper edge 1e-02; the optimum may be outside."
-    ]
+    assert advise(found, found.last).command == "narrow 1"
+    (lean,) = advise(found, found.last).leans
+    assert re.fullmatch(
+        r"with a probability of \d+ % the optimum of lr lies at its upper edge 1e-02", lean.sentence
+    )

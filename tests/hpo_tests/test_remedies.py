@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from made_studies import confirmed, study
+from made_studies import confirmed, grown_to_its_limit, study
 from made_trials import LR, UNIT, log_peak, noisy, sampled, trial
 
 from hpo.cli import screens
@@ -59,8 +59,7 @@ def test_the_end_that_stays_stays_to_its_last_digit(axis: Any, rim: float) -> No
     assert low == axis.low
     assert rim <= high < rim * 1.05
     best_at_the_end = sampled(space, lambda p: p["x"] / 1e5)
-    ends = {"x": (axis.low, axis.high)}
-    _, _, remedy = told("edge", study(space, best_at_the_end, limits=ends))
+    _, _, remedy = told("edge", grown_to_its_limit(study(space, best_at_the_end), "x"))
     assert remedy is not None
     assert remedy.startswith(f"hpo narrow 1 --range x={axis.low:g}:".replace("1e+03", "1000"))
 

@@ -1,0 +1,67 @@
+"""What makes sense next: the one judge whom all screens ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpo import narrowing, next_stage, sampling
+from hpo.errors import NotEnoughTrials
+from hpo.narrowing.lean import Lean, leans
+from hpo.study import Stage
+from hpo.summary import Summary
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do after a finished stage.
+
+    Args:
+        command: The `hpo` command that makes sense, without `hpo`.
+        leans: The ranges whose optimum is probably outside; that of `command` moves them.
+    """
+
+    command: str
+    leans: Sequence[Lean] = ()
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether the command runs trials, or says what is wrong."""
+        return self.command.split()[0] not in ("best", "plot")
+
+    @property
+    def settles(self) -> bool:
+        """Whether the search has come to its end: what is left is to confirm, and to test."""
+        return self.command.split()[0] in ("confirm", "best", "plot")
+
+
+def advise(summary: Summary, stage: Stage) -> Advice:
+    """Return what makes sense after a finished stage.
+
+    `narrow` would decide as it does here: nothing is warned of that it would not act on.
+    """
+    study = summary.study
+    if not stage.searches:
+        return Advice(f"best {study.id}")
+    if next_stage.compares(stage):
+        return Advice(f"plot {study.id}")
+    try:
+        decision = next_stage.decided(summary, stage, next_stage.evidence(summary, stage))
+    except NotEnoughTrials as error:
+        if next_stage.can_grow(stage, last=stage == summary.searches[-1]):
+            budget = next_stage.grown_budget(stage, error.needed - error.given)
+            return Advice(f"resume {study.id} --trials {budget}")
+        return Advice(f"best {study.id}")
+    outside = [
+        lean for lean in leans(decision, study.definition.limits or {}) if not lean.outermost
+    ]
+    if outside:
+        ranges = "".join(f" {lean.by_hand}" for lean in outside if lean.blocked)
+        return Advice(f"narrow {study.id}{ranges}", outside)
+    if decision.stop is not None:
+        hopeless = decision.stop == narrowing.NOTHING_LEARNS
+        return Advice(f"{'check' if hopeless else 'confirm'} {study.id}")
+    if stage.sampler not in sampling.UNIFORM and not decision.grows:
+        # It has followed the best trials: what is left is to make sure of them.
+        return Advice(f"confirm {study.id}")
+    return Advice(f"narrow {study.id}")
