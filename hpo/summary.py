@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.finalist import Finalist, compared, finalists
 from hpo.finding import Finding
-from hpo.narrowing.standing import FEWEST, Standing
+from hpo.narrowing.standing import Standing
 from hpo.objective import share_error
 from hpo.ranking import Ranking
 from hpo.study import Counts, Ended, Stage, Study
@@ -171,8 +171,8 @@ class Summary:
 
     @property
     def weighed(self) -> bool:
-        """Whether the settings are enough to weigh each against its neighbours."""
-        return len(self.ranking) >= FEWEST
+        """Whether the recommended setting was weighed against its neighbours."""
+        return bool(self.ranking) and self.ranking[0].weighed
 
     def basis(self, best: Best) -> str:
         """Return in words what the mean of the recommended setting was taken of."""

@@ -108,13 +108,6 @@ class Evidence:
         hull = min(c[0] for c in cells), max(c[1] for c in cells)
         return cliffs(axis, name, self.having(name), hull)
 
-    def left_out(self, name: str, new: Axis) -> list[str]:
-        """Return a warning if a range set by hand leaves out the best trial."""
-        best = self.winners[0].params.get(name) if self.winners else None
-        if best is None or new.contains(best) or isinstance(new, Choice):
-            return []
-        return [f"The range of {name} leaves out the best setting so far, {text(new, best)}."]
-
 
 def cliffs(
     axis: Numeric, name: str, trials: Sequence[Trial], hull: tuple[float, float]

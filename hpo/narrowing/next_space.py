@@ -18,7 +18,7 @@ from hpo.narrowing.decision import (
     compared,
 )
 from hpo.narrowing.evidence import Evidence
-from hpo.narrowing.ruler import with_ends
+from hpo.narrowing.ruler import text, with_ends
 from hpo.space import Axis, Choice, Int, Space
 from hpo.trial import Trial
 
@@ -70,7 +70,7 @@ def decide(
     gain = stop = None
     for name, axis in by_hand.items():
         decisions[name] = compared(space[name], axis, "set by hand", {})
-        warnings += evidence.left_out(name, axis)
+        warnings += _left_out(name, axis, evidence, keep)
     rest = [name for name in space if name not in by_hand]
     if len(evidence.usable) < evidence.needed:
         if not by_hand:
@@ -123,6 +123,19 @@ def decide(
         gain=gain,
         stop=stop,
     )
+
+
+def _left_out(name: str, new: Axis, evidence: Evidence, keep: Sequence[Trial]) -> list[str]:
+    """Return a warning for each setting to keep that a range set by hand leaves out."""
+    if isinstance(new, Choice):
+        return []
+    what = "that is recommended or confirmed" if keep else "of the best result"
+    values = [t.params[name] for t in keep or evidence.winners[:1] if name in t.params]
+    return [
+        f"The range of {name} leaves out {text(new, value)}, of the setting {what}."
+        for value in dict.fromkeys(values)
+        if not new.contains(value)
+    ]
 
 
 def _unchanged(decisions: Mapping[str, AxisDecision]) -> str | None:

@@ -352,8 +352,8 @@ def _flat(evidence: Evidence, question: Question, rule: Rule, level: float) -> A
     if not hopeless:
         return Answer(decisions, stop=f"{reason}: every setting is as good as the others")
     warning = (
-        "Nothing learns here: no result is better than chance "
-        f"({question.chance:g}) by more than its noise."
+        "Nothing learns here: all results are alike, and within twice their noise of chance "
+        f"({question.chance:g})."
     )
     stop = None
     if all(decision.action == "keep" for decision in decisions.values()):
@@ -376,4 +376,4 @@ def _wide_enough(
     low, high = low - below, high + missing - below
     # What does not fit on one side goes to the other.
     low, high = min(low, low - (high - 1.0)), max(high, high - low)
-    return max(low, 0.0), min(high, 1.0)
+    return max(low, cliffs.get("lower", 0.0)), min(high, cliffs.get("upper", 1.0))

@@ -59,7 +59,7 @@ def standings(
         if place < len(near):
             sd = abs(unit) * math.sqrt(variance[place])
             tied = place > 0 and is_rival(mean[i] - mean[order[0]], spread[place])
-        found.append(Standing(settings[i].first, unit * float(mean[i]), sd, tied))
+        found.append(Standing(settings[i].first, unit * float(mean[i]), sd, tied, weighed=True))
     return found
 
 

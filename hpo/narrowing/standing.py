@@ -27,12 +27,14 @@ class Standing:
         sd: Standard deviation of what it reaches, as far as the trials tell; None if they do not.
         tied: Whether it cannot be told apart from the recommended setting: it is better with a
             probability of 5 % or more.
+        weighed: Whether the mean is what all settings let expect, not that of its own results.
     """
 
     trial: Trial
     mean: float
     sd: float | None
     tied: bool
+    weighed: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -200,7 +201,15 @@ def test_ranges_by_hand_take_the_place_of_the_rule() -> None:
     assert decision.space["lr"] == Float(1e-3, 1.0, log=True)
     assert decision.space["units"] == Int(1, 100)
     assert decision.sampler == "random"
-    assert decision.warnings[0].startswith("The range of lr leaves out the best setting so far, ")
+    assert re.fullmatch(
+        r"The range of lr leaves out \S+, of the setting of the best result\.", decision.warnings[0]
+    )
+    kept = [trial(200, {"lr": 2e-3, "weight_decay": 1e-7, "units": 1}, 0.5)]
+    (warning,) = decided(space, trials, ranges=by_hand, keep=kept).warnings
+    assert warning == (
+        "The range of weight_decay leaves out 1e-07, of the setting that is recommended or "
+        "confirmed."
+    )
 
 
 def test_ranges_by_hand_need_no_evidence() -> None:

@@ -7,7 +7,7 @@ import databases
 import pytest
 from databases import COMPLETE, ledger_of, run_one
 from made_studies import study
-from made_trials import LR, UNIT, log_peak, sampled
+from made_trials import LR, UNIT, log_peak, noisy, sampled
 from objectives.files import place
 
 import hpo
@@ -128,6 +128,19 @@ def test_after_a_grid_with_enough_points(home):
     found = hpo.start("my.toml")
     assert advise(found, found.last).command == "narrow 1"
     assert advise(replace(found, trials=[[]]), found.last).command == "best 1"
+
+
+def test_a_range_by_hand_is_measured_against_the_recommended_setting_not_the_luckiest():
+    space = Space({"x": UNIT})
+    score = noisy(lambda p: 0.8 - (p["x"] - 0.3) ** 2, 0.05, seed=12)
+    found = study(space, trials := sampled(space, score, n=60, seed=12), validation=64)
+    assert round(found.best().params["x"], 2) == 0.23
+    assert round(found.maximum.params["x"], 2) == 0.06
+    assert decided(found, found.last, trials, ranges={"x": (0.1, 1.0)}).warnings == ()
+    (warning,) = decided(found, found.last, trials, ranges={"x": (0.0, 0.2)}).warnings
+    assert warning == (
+        "The range of x leaves out 0.234972, of the setting that is recommended or confirmed."
+    )
 
 
 def test_a_best_value_at_its_natural_end_is_told_alike_by_all():

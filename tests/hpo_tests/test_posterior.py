@@ -259,6 +259,23 @@ def test_a_value_that_is_half_of_the_box_is_not_an_edge_by_chance() -> None:
 # Cliffs ------------------------------------------------------------------------------------------
 
 
+def test_the_outer_tenth_is_the_edge() -> None:
+    peak = noisy(lambda p: 1 - (p["x"] - 0.92) ** 2, 0.02, seed=2)
+    decision = one(UNIT, sampled(Space({"x": UNIT}), peak, n=60, seed=2), noise=0.02)
+    assert decision.action == "widen"
+
+
+def test_an_optimum_that_may_lie_in_the_other_half_does_not_lean() -> None:
+    def two(p: Mapping[str, Any]) -> float:
+        near, far = ((p["x"] - 0.2) / 0.1) ** 2, ((p["x"] - 1.0) / 0.2) ** 2
+        return max(0.9 * math.exp(-near), math.exp(-far))
+
+    trials = sampled(Space({"x": UNIT}), noisy(two, 0.1, seed=3), n=60, seed=3)
+    decision = one(UNIT, trials, noise=0.1)
+    assert 0.67 < decision.numbers["edges"]["upper"] < 0.95
+    assert decision.action == "keep"
+
+
 def test_a_cliff_is_the_end_and_is_not_widened() -> None:
     # Rises until it breaks at 0.9: what leans on that side leans on the cliff.
     decision = one(UNIT, swept(UNIT, lambda x: x if x < 0.9 else math.nan), limits=FAR)
@@ -282,6 +299,19 @@ def test_the_box_reaches_to_a_cliff_beyond_the_optimum() -> None:
     assert 0.2 < low < 0.4
     assert decision.reason.endswith("training diverges above")
     assert decision.numbers["cliff"] == {"upper": pytest.approx(0.705)}
+
+
+def test_a_cliff_near_the_other_end_leaves_little() -> None:
+    # A quarter of the axis remains, but not of the abyss.
+    limits = {"x": (0.0, 1.0)}
+    below = swept(UNIT, lambda x: 1 - abs(x - 0.03) if x < 0.05 else math.nan)
+    low, high = ends(one(UNIT, below, limits=limits).new)
+    assert low == 0.0
+    assert 0.05 <= high < 0.06
+    above = swept(UNIT, lambda x: 1 - abs(x - 0.97) if x > 0.95 else math.nan)
+    low, high = ends(one(UNIT, above, limits=limits).new)
+    assert 0.94 < low <= 0.95
+    assert high == 1.0
 
 
 def test_a_cliff_below() -> None:
@@ -320,7 +350,8 @@ def test_where_nothing_learns_every_side_is_widened() -> None:
         assert [ends(axis) for axis in decision.space.axes.values()] == [(-0.5, 1.5)] * 2
         assert decision.sampler == "random"
         assert decision.warnings == (
-            "Nothing learns here: no result is better than chance (0.1) by more than its noise.",
+            "Nothing learns here: all results are alike, and within twice their noise of chance "
+            "(0.1).",
         )
 
 

@@ -255,7 +255,7 @@ def test_where_no_choice_learns_no_range_is_asked_for() -> None:
     space = Space({"kind": Choice(("a", "b"))})
     decision = decided(space, sampled(space, lambda p: 0.1), noise=0.03, chance=0.1)
     (warning,) = decision.warnings
-    assert warning.endswith("by more than its noise. There is no range that could grow.")
+    assert warning.endswith("of chance (0.1). There is no range that could grow.")
 
 
 def test_a_choice_that_is_left_alone_has_no_rival() -> None:

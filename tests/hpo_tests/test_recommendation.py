@@ -284,6 +284,9 @@ def test_a_few_settings_go_by_their_means(direction: str) -> None:
     assert [(s.trial.number, s.tied) for s in found] == [(3, False), (6, True), (0, False)]
     assert [s.mean for s in found] == [pytest.approx(sign * m) for m in (0.5, 0.45, 0.4)]
     assert [s.sd for s in found] == [pytest.approx(0.06 / math.sqrt(r)) for r in (3, 1, 3)]
+    at_odds = [trial(n, {"x": n / 10}, v) for n, v in enumerate((0.5, 0.37, 0.3))]
+    # Better with a probability of 9 %, and of 2 %.
+    assert [s.tied for s in by_means(sound(at_odds), "maximize", 0.07)] == [False, True, False]
     unknown = by_means(sound(trials), direction, None)
     assert [(s.trial.number, s.sd, s.tied) for s in unknown] == [
         (3, None, False),

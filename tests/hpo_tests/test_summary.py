@@ -141,6 +141,13 @@ def test_a_setting_of_which_little_has_completed_is_no_lucky_winner():
     assert (best.trial, best.mean) == (0, 0.99)
 
 
+def test_settings_that_lost_most_of_their_seeds_do_not_make_enough_to_weigh():
+    full = [(0.5 + n / 100,) * 3 for n in range(9)]
+    lost = [(0.9, None, None)] * 5
+    assert not summary(rows(*full, *lost), seeds=3).weighed
+    assert summary(rows(*full, (0.4, 0.4, 0.4), *lost), seeds=3).weighed
+
+
 def test_a_setting_goes_by_a_replicate_that_did_not_diverge():
     trials = [row(0, 0.1, seeds=3, lost=True), row(1, 0.9, seeds=3), row(2, 0.8, seeds=3)]
     best = summary(trials, seeds=3).best()
