@@ -243,18 +243,21 @@ def mean(numbers: Sequence[float]) -> float:
 
 
 def results_of(all_steps: Sequence[Step], advices: Sequence[Advice]) -> Iterator[Result]:
-    for evidence in SAMPLERS:
-        inner = [s for s in all_steps if s.evidence == evidence and s.landscape in INNER]
-        small = [s for s in inner if s.landscape == "bowl" and s.d <= 3]
-        yield Result(f"{evidence}: lost by location", share(lost(inner)), 0.02)
-        yield Result(f"{evidence}: lost by value", share([s.worse for s in inner]), 0.02)
+    inner = [s for s in all_steps if s.landscape in INNER]
+    # Apart by noise: together, what is easy without it would hide what is missed with it.
+    for evidence, noise in dict.fromkeys((s.evidence, s.noise) for s in inner):
+        here = [s for s in inner if (s.evidence, s.noise) == (evidence, noise)]
+        small = [s for s in here if s.landscape == "bowl" and s.d <= 3]
+        about = f"{evidence}, σ = {noise:g}"
+        yield Result(f"{about}: lost by location", share(lost(here)), 0.02)
+        yield Result(f"{about}: lost by value", share([s.worse for s in here]), 0.02)
         for n, limit in ((100, 0.6), (33, 0.8)):
             kept = side([s for s in small if s.n == n])
-            yield Result(f"{evidence}: side kept, bowl, d ≤ 3, n = {n}", kept, limit)
-        kept = mean([s.idle for s in inner if s.idle is not None])
-        yield Result(f"{evidence}: kept of idle axes", kept, 0.95, at_most=False)
-        widened = share([s.widened > 0 for s in inner])
-        yield Result(f"{evidence}: steps with a false widening", widened, 0.05)
+            yield Result(f"{about}: side kept, bowl, d ≤ 3, n = {n}", kept, limit)
+        kept = mean([s.idle for s in here if s.idle is not None])
+        yield Result(f"{about}: kept of idle axes", kept, 0.95, at_most=False)
+        widened = share([s.widened > 0 for s in here])
+        yield Result(f"{about}: steps with a false widening", widened, 0.05)
     for evidence, limit in (("TPE", 0.6), ("random", 0.85)):
         recommended, maximum = regrets([a for a in advices if a.evidence == evidence])
         what = f"{evidence}: regret of the recommended, part of the best result's"
