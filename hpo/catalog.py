@@ -16,6 +16,7 @@ from typing import Protocol
 
 from hpo.definition import Definition, load_definition
 from hpo.errors import NotFoundError
+from hpo.origin import Origin
 
 DEFAULT_DEFINITION = "digits"
 
@@ -74,7 +75,7 @@ def find_definition(name_or_path: str | None) -> Definition:
         return load_definition(Path(name))
     definition = load_definition(definition_file(name))
     # Its objective comes from an installed package, not from a folder beside the file.
-    return replace(definition, folder=None)
+    return replace(definition, folder=None, origin=Origin(name))
 
 
 def data_sets() -> list[DataSet]:

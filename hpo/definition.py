@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import DefinitionError
+from hpo.origin import Origin
 from hpo.search import Direction, Search
 from hpo.space import Choice, Int, Space, is_number
 from hpo.space_parsing import check_number, parse_space
@@ -43,6 +44,7 @@ class Definition:
         search: How the space is searched.
         quick: What `--quick` replaces, as `{"fixed": {...}, "search": {...}}`.
         folder: Folder that is put on `sys.path`, so that the objective can be imported.
+        origin: What it was read from, and what was changed since; None if it was made in Python.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Definition:
     search: Search = field(default_factory=Search)
     quick: Mapping[str, Any] | None = None
     folder: str | None = None
+    origin: Origin | None = None
 
     @property
     def sampler(self) -> str:
@@ -70,7 +73,7 @@ class Definition:
         return self.search.sampler or ("random" if len(self.space) <= _RANDOM_UP_TO else "tpe")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the definition as its file would write it; `folder` is not a part of it."""
+        """Return the definition as its file would write it; `folder` and `origin` are no part."""
         json_ = {
             "name": self.name,
             "objective": self.objective,
@@ -107,7 +110,8 @@ class Definition:
         try:
             fixed = _parse_fixed(self.quick.get("fixed", {}), self.space.axes)
             quick = replace(self, fixed={**(self.fixed or {}), **fixed})
-            quick = replace(quick, name=f"{self.name}-quick")
+            origin = self.origin and replace(self.origin, quick=True)
+            quick = replace(quick, name=f"{self.name}-quick", origin=origin)
             return quick._searching(self.quick.get("search", {}), as_options=False)
         except DefinitionError as error:
             raise DefinitionError(f"[quick], {error}") from None
@@ -140,6 +144,10 @@ class Definition:
         """
         _check_key("--set", key)
         _check_value(f"--set {key}", value)
+        fixed = {**(self.fixed or {}), key: value}
+        origin = self.origin
+        if origin is not None:
+            origin = replace(origin, settings={**origin.settings, key: value})
         if key in self.space.axes:
             axis = self.space.axes[key]
             if isinstance(axis, Choice) and not axis.contains(value):
@@ -153,12 +161,10 @@ class Definition:
             if not space.axes:
                 raise DefinitionError(f"--set {key}: nothing would be left to search")
             limits = {k: v for k, v in (self.limits or {}).items() if k in space.axes}
-            return replace(
-                self, space=space, limits=limits, fixed={**(self.fixed or {}), key: value}
-            )
+            return replace(self, space=space, limits=limits, fixed=fixed, origin=origin)
         if self.describe is None and key not in (self.fixed or {}):
             raise DefinitionError(self._unknown_setting(key))
-        return replace(self, fixed={**(self.fixed or {}), key: value})
+        return replace(self, fixed=fixed, origin=origin)
 
     def _unknown_setting(self, key: str) -> str:
         known = [*self.space.axes, *(self.fixed or {})]
@@ -192,7 +198,8 @@ def load_definition(path: Path) -> Definition:
         definition = parse_definition(raw, default_name=path.stem)
     except DefinitionError as error:
         raise DefinitionError(f"{path}, {error}") from None
-    return replace(definition, folder=str(path.resolve().parent))
+    file = path.resolve()
+    return replace(definition, folder=str(file.parent), origin=Origin(file=str(file)))
 
 
 def parse_definition(raw: Mapping[str, Any], *, default_name: str = "") -> Definition:

@@ -25,7 +25,7 @@ class Study:
         name: Its unique name.
         definition: What it is about.
         description: What `describe` said about the data, or None.
-        environment: Versions, platform and folder at its start.
+        environment: Versions, platform, folder and origin at its start.
         created_at: When it was started.
     """
 

@@ -37,6 +37,7 @@ VOCABULARY = (
     "threads",
     "wording",
     "note",
+    "origin",
 )
 ROOMS: dict[str, set[str]] = {
     "core": {"own", "numpy"},

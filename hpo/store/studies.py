@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from hpo import note
 from hpo.definition import Definition, stored_definition
 from hpo.errors import NotFoundError, StateError
 from hpo.objective import Description
+from hpo.origin import Origin
 from hpo.space import Space
 from hpo.space_parsing import parse_space
 from hpo.store import notes, trial_rows
@@ -42,7 +43,11 @@ def create_study(
             definition_hash=definition.hash,
             seed=definition.search.seed,
             description=description,
-            environment={**environment, "folder": definition.folder},
+            environment={
+                **environment,
+                "folder": definition.folder,
+                "origin": definition.origin and asdict(definition.origin),
+            },
             created_at=datetime.now(UTC),
         )
     ).inserted_primary_key
@@ -252,14 +257,20 @@ def _add_slots(connection: Connection, stage_id: int, numbers: range) -> None:
 
 
 def _study(row: Row[Any]) -> Study:
-    definition = replace(stored_definition(row.definition), folder=row.environment["folder"])
+    began = row.environment
+    origin = began.get("origin")  # which studies of before 0.4.0 do not have
+    definition = replace(
+        stored_definition(row.definition),
+        folder=began["folder"],
+        origin=None if origin is None else Origin(**origin),
+    )
     return Study(
         id=row.id,
         uuid=row.uuid,
         name=row.name,
         definition=definition,
         description=row.description,
-        environment=row.environment,
+        environment=began,
         created_at=row.created_at,
     )
 

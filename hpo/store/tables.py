@@ -67,7 +67,7 @@ studies = Table(
     C("definition_hash", String(64), nullable=False),
     C("seed", Integer, nullable=False),
     C("description", JSON(none_as_null=True)),  # what `describe` said of the data
-    C("environment", JSON, nullable=False),  # versions, platform, folder of the definition
+    C("environment", JSON, nullable=False),  # versions, platform, folder, origin
     C("created_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
 )

@@ -21,6 +21,7 @@ from hpo.definition import (
     stored_definition,
 )
 from hpo.errors import DefinitionError
+from hpo.origin import Origin
 from hpo.search import Search
 from hpo.space import Choice, Float, Int, Space
 
@@ -484,6 +485,7 @@ def test_what_a_file_says(full: Definition, home: Path):
         search=Search(sampler="tpe", trials=12, seed=7, seeds=3, timeout=60, max_attempts=2),
         quick={"fixed": {"epochs": 5}, "search": {"trials": 6}},
         folder=str(home),
+        origin=Origin(file=str(home / "some.toml")),
     )
 
 
@@ -505,8 +507,8 @@ def test_a_definition_survives_the_database(read, full: Definition, home: Path):
         again = read(json.loads(json.dumps(definition.to_json(), allow_nan=False)))
         assert again.hash == definition.hash
         assert again.to_json() == definition.to_json()
-    # What is not stored: the folder, which the study's environment has, and [quick].
-    assert read(full.to_json()) == replace(full, folder=None, quick={})
+    # What is not stored: folder and origin, which the study's environment has, and [quick].
+    assert read(full.to_json()) == replace(full, folder=None, origin=None, quick={})
 
 
 def test_what_a_newer_hpo_has_stored_is_told(full: Definition):
