@@ -50,7 +50,10 @@ def trials(case: Case) -> Verdict:
     stage, study = case.stage, case.study
     usable, needed = len(case.evidence.usable), narrowing.needed(stage.space)
     what = "trials" if stage.seeds == 1 else f"settings of {stage.seeds} seeds"
-    message = f"{what} with a score: {usable}, narrowing needs {needed}"
+    lost = sum(trial.diverged for trial in case.evidence.usable)
+    message = f"{what} with a score: {usable - lost}, narrowing needs {needed}"
+    if lost:  # which tell as much, where training breaks
+        message += f", and {lost} that diverged count{'s' * (lost == 1)} too"
     if usable >= needed:
         return Verdict("trials", "pass", message)
     if stage.open:
@@ -100,5 +103,5 @@ def duplicates(case: Case) -> Verdict | None:
         message += f"; the space has {different:,}"
         if different <= len(tried):
             budget = different * case.study.definition.search.seeds
-            remedy = f"hpo start DEFINITION --sampler grid --trials {budget}"
+            remedy = case.start({}, f" --sampler grid --trials {budget}")
     return Verdict("duplicates", "warn", message, remedy)

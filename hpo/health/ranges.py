@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,8 +40,15 @@ def flat(case: Case) -> Verdict | None:
     match case.alike:
         case narrowing.NOTHING_LEARNS:
             remedy = "Mend the training, or search a parameter with a range: no choice learns here"
-            if any(not isinstance(axis, Choice) for axis in case.stage.space.axes.values()):
-                remedy = case.narrow("" if decision.changed else " --range NAME=LOW:HIGH")
+            ranges = [n for n, a in case.stage.space.axes.items() if not isinstance(a, Choice)]
+            if decision.changed:
+                remedy = case.narrow()
+            elif ranges:
+                remedy = (
+                    "Mend the training: nothing learns, and the ranges are as wide as their limits "
+                    f"allow. Or set wider ones by hand, if what {' and '.join(ranges)} can be "
+                    "does not end there"
+                )
             message = f"nothing learns here: {spread}{noise}; that is the level of guessing"
             return Verdict("flat", "fail", message, remedy)
         case narrowing.BELOW_NOISE:
@@ -54,6 +59,17 @@ def flat(case: Case) -> Verdict | None:
                 "No setting is better than another here. Search other parameters or wider ranges, "
                 "or measure with less noise: more validation examples, or seeds in [search]",
             )
+    if case.blind:
+        return Verdict(
+            "flat",
+            "warn",
+            f"as far as can be seen, which setting is used tells nothing of the result: {spread}, "
+            "and neighbours foretell no more of them than they would by luck",
+            "Search other parameters or wider ranges, or try each setting several times, which "
+            "tells skill from luck: seeds in [search]",
+        )
+    if case.foretold is not None:
+        spread += f"; neighbours foretell {100 * case.foretold:.0f} % of how they differ"
     return Verdict("flat", "pass", f"{spread}{noise}")
 
 
@@ -81,7 +97,7 @@ def edges(case: Case) -> Verdict | None:
 
 def idle(case: Case) -> Verdict | None:
     """Whether parameters have no influence that could be seen."""
-    if case.decision is None or case.alike or len(case.stage.space) < 2:
+    if case.decision is None or case.alike or case.blind or len(case.stage.space) < 2:
         return None
     seed = case.study.definition.search.seed
     rng = generator(seed, Purpose.NARROWING, case.stage.number)
@@ -105,17 +121,17 @@ def idle(case: Case) -> Verdict | None:
     best = case.summary.best()
     if not without or best is None:
         return Verdict("idle", "pass", said)
-    fixed = "".join(
-        f" --set {_setting(name, case.stage.space[name], best.params[name])}"
+    fixed = {
+        name: _short(case.stage.space[name], best.params[name])
         for name in without
         if name in best.params
-    )
+    }
     return Verdict(
         "idle",
         "warn",
         f"no influence of {' and '.join(without)} can be seen, so fix "
         f"{'them' if len(without) > 1 else 'it'} in the next study; {said}",
-        f"hpo start DEFINITION{fixed}",
+        case.start(fixed),
     )
 
 
@@ -129,11 +145,11 @@ def _several(axis: Axis) -> bool:
     return not isinstance(axis, Choice) or axis.count > 1
 
 
-def _setting(name: str, axis: Axis, value: Scalar) -> str:
-    """Return the value of `--set`, which is TOML; what JSON writes of a scalar is, too."""
+def _short(axis: Axis, value: Scalar) -> Scalar:
+    """Return a value with few digits, if the axis has that one too."""
     if isinstance(axis, Float) and axis.contains(short := float(f"{value:.3g}")):
-        value = short
-    return shlex.quote(f"{name}={json.dumps(value)}")
+        return short
+    return value
 
 
 def diverged(case: Case) -> Verdict | None:
@@ -154,7 +170,7 @@ def diverged(case: Case) -> Verdict | None:
     if rim is not None:
         remedy = case.narrow(f" --range {rim.by_hand}")
     elif len(lost) == len(ended):
-        remedy = "hpo start DEFINITION --set NAME=VALUE"
+        remedy = "Mend what all choices share: the training itself, or a value in [fixed]"
         if any(not isinstance(axis, Choice) for axis in case.stage.space.axes.values()):
             remedy = case.narrow(" --range NAME=LOW:HIGH")
     status: Status = "fail" if len(lost) >= _MOSTLY_DIVERGED * len(ended) else "warn"

@@ -1,8 +1,9 @@
-"""How much of the differences between settings each parameter makes, alone and with others.
+"""How much of the differences between results is the settings' doing, and each parameter's.
 
-Sobol's total effect, by Jansen's estimator (Computer Physics Communications 117, 1999): how far the
-expected score moves when one parameter is drawn anew and all others stay. Asked of the surrogate,
-so that noise is no influence, and trials of any sampler will do.
+Of a parameter, alone and with others, it is Sobol's total effect, by Jansen's estimator (Computer
+Physics Communications 117, 1999): how far the expected score moves when one parameter is drawn anew
+and all others stay. Asked of the surrogate, so that noise is no influence, and trials of any
+sampler will do.
 """
 
 from __future__ import annotations
@@ -35,14 +36,7 @@ def influence(
         Nothing if the expected score is the same everywhere.
     """
     space, positions = evidence.space, Positions(evidence.space)
-    rows = positions.of([trial.params for trial in evidence.usable])
-    values = evidence.sign * np.array([trial.value for trial in evidence.usable], dtype=float)
-    unit = unit_of(values)
-    scores, variances = in_units(values, unit), None
-    if noise is not None:
-        repeats = np.array(evidence.repeats, dtype=float)
-        variances = in_units(np.array(noise), unit) ** 2 / repeats
-    surrogate = Surrogate.fit(rows, scores, variances, positions.categorical)
+    surrogate = _fitted(evidence, noise)
 
     def expected(units: Array) -> tuple[Array, list[dict[str, Any]]]:
         settings = [space.from_unit([float(u) for u in row]) for row in units]
@@ -62,3 +56,23 @@ def influence(
         share = float((moved[there] ** 2).mean()) / (2 * variance) if variance else 0.0
         shares[name] = min(share, 1.0)  # of finitely many settings, it may come out larger
     return shares
+
+
+def foretold(evidence: Evidence) -> float:
+    """Return the share of the differences between results that other settings foretell.
+
+    Asked where the noise of a result is not known; see `Surrogate.foretold`.
+    """
+    return _fitted(evidence, None).foretold()
+
+
+def _fitted(evidence: Evidence, noise: float | None) -> Surrogate:
+    positions = Positions(evidence.space)
+    rows = positions.of([trial.params for trial in evidence.usable])
+    values = evidence.sign * np.array([trial.value for trial in evidence.usable], dtype=float)
+    unit = unit_of(values)
+    variances = None
+    if noise is not None:
+        repeats = np.array(evidence.repeats, dtype=float)
+        variances = in_units(np.array(noise), unit) ** 2 / repeats
+    return Surrogate.fit(rows, in_units(values, unit), variances, positions.categorical)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,22 @@ def test_curves_are_read(home: Path) -> None:
     done("start", "my.toml")
     (found,) = [v for v in hpo.check("my") if v.check == "curves"]
     assert found.message.startswith("score of the best 5 trials ")
-    assert found.message.endswith(" over the last 1 of 6 steps")
+    assert found.message.endswith(" over the step before the last of 6")
+
+
+def test_what_was_started_can_be_started_again_as_a_remedy_says(home: Path) -> None:
+    (home / "my folder").mkdir()
+    place(home / "my folder", "rising", fixed={"epochs": 6, "pause": 1}, search={"trials": 6})
+    done("start", "my folder/my.toml", "--epochs", 5, "--set", "pause=0")
+    (found,) = [v for v in hpo.check("my") if v.check == "curves"]
+    assert found.remedy == "hpo start 'my folder/my.toml' --set pause=0 --set epochs=10"
+    _, *words = shlex.split(found.remedy)
+    done(*words)
+    assert hpo.show("my-2").study.definition.fixed == {"epochs": 10, "pause": 0}
+
+    (home / "my folder" / "my.toml").unlink()
+    (found,) = [v for v in hpo.check("my") if v.check == "curves"]
+    assert found.remedy == "Start the next study with --set epochs=10"
 
 
 def test_a_study_that_failed(home: Path) -> None:

@@ -15,6 +15,7 @@ from made_trials import LR, UNIT, WD, log_peak, noisy, sampled, trial, valued
 from hpo.health import CHECKS, verdicts
 from hpo.health.case import Case
 from hpo.health.verdict import Verdict
+from hpo.origin import Origin
 from hpo.space import Choice, Float, Int, Space
 from hpo.summary import Summary
 from hpo.trial import Trial, TrialState
@@ -71,6 +72,18 @@ def test_trials() -> None:
     assert told("trials", study(X, few, sampler="grid"))[0] == "pass"
     failed = [trial(i, {"x": 0.5}, None, state=TrialState.FAIL) for i in range(30)]
     assert told("trials", study(X, failed))[::2] == ("fail", "hpo show 1")
+
+
+def test_the_value_of_a_diverged_trial_is_no_score() -> None:
+    assert told("trials", study(X, rows(12, 40, diverged_at=3)))[:2] == (
+        "pass",
+        "trials with a score: 28, narrowing needs 30, and 12 that diverged count too",
+    )
+    lost = [trial(i, {"x": 0.5}, 0.1, diverged_at=1) for i in range(3)]
+    message = (
+        "settings of 3 seeds with a score: 0, narrowing needs 30, and 1 that diverged counts too"
+    )
+    assert told("trials", study(X, lost, seeds=3))[:2] == ("warn", message)
 
 
 def test_trials_of_replicates_are_settings() -> None:
@@ -157,8 +170,41 @@ def test_flat() -> None:
     assert asked("noise", study(TWO, chance, validation=1000)) is None
     stuck = {name: (axis.low, axis.high) for name, axis in (("lr", LR), ("weight_decay", WD))}
     _, _, remedy = told("flat", study(TWO, chance, validation=1000, limits=stuck))
-    assert remedy == "hpo narrow 1 --range NAME=LOW:HIGH"
+    assert remedy == (
+        "Mend the training: nothing learns, and the ranges are as wide as their limits allow. Or "
+        "set wider ones by hand, if what lr and weight_decay can be does not end there"
+    )
     assert asked("flat", study(TWO, peak[:29])) is None
+
+
+@pytest.mark.parametrize("n", [30, 100])
+def test_luck_is_no_influence_where_nothing_tells_the_noise(n: int) -> None:
+    luck = study(TWO, sampled(TWO, noisy(lambda p: 0.1, 0.03), n=n))
+    status, message, remedy = told("flat", luck)
+    assert status == "warn"
+    assert message.startswith("as far as can be seen, which setting is used tells nothing of the ")
+    assert message.endswith(", and neighbours foretell no more of them than they would by luck")
+    assert remedy is not None
+    assert "seeds in [search]" in remedy
+    assert asked("idle", luck) is None
+
+    skill = study(TWO, sampled(TWO, noisy(log_peak(1e-4), 0.3), n=n))
+    status, message, _ = told("flat", skill)
+    assert status == "pass"
+    assert re.search(r"; neighbours foretell [6-9]\d % of how they differ$", message)
+    assert asked("idle", skill) is not None
+    # Where the noise is known, nothing is asked of the neighbours.
+    known = study(TWO, sampled(TWO, noisy(lambda p: 0.8, 0.04), n=n), validation=10_000)
+    assert told("flat", known)[0] == "pass"
+
+
+def test_luck_is_hardly_ever_taken_for_influence() -> None:
+    cube = Space({"a": UNIT, "b": UNIT, "c": UNIT})
+    statuses = [
+        told("flat", study(cube, sampled(cube, noisy(lambda p: 0.1, 0.03, seed), n=50, seed=seed)))
+        for seed in range(40)
+    ]
+    assert sum(status == "pass" for status, _, _ in statuses) <= 3
 
 
 def test_edge() -> None:
@@ -202,7 +248,10 @@ def test_idle() -> None:
     assert status == "warn"
     assert message.startswith("no influence of weight_decay can be seen, ")
     assert remedy is not None
-    assert remedy.startswith("hpo start DEFINITION --set weight_decay=")
+    assert remedy.startswith("Start the next study with --set weight_decay=")
+    _, _, remedy = told("idle", study(TWO, one, origin=Origin("digits", quick=True)))
+    assert remedy is not None
+    assert remedy.startswith("hpo start digits --quick --set weight_decay=")
 
 
 def test_a_parameter_with_two_optima_is_not_idle() -> None:
@@ -274,14 +323,19 @@ def test_curves() -> None:
     status, message, _ = told("curves", summary, settled)
     assert status == "pass"
     assert message.startswith("val_accuracy of the best 5 trials has settled: ")
-    assert message.endswith(" over the last 10 of 50 steps")
+    assert message.endswith(" over the 10 steps before the last of 50")
 
     status, message, remedy = told("curves", summary, drawn(50, lambda t: 0.1 + 0.5 * t))
     assert status == "warn"
     assert message == (
-        "val_accuracy of the best 5 trials still improves: +0.1 over the last 10 of 50 steps"
+        "val_accuracy of the best 5 trials still improves: +0.1 over the 10 steps before the last "
+        "of 50"
     )
-    assert remedy == "hpo start DEFINITION --epochs 100"
+    assert remedy == "Start the next study with --set epochs=100"
+    began = Origin("digits", settings={"epochs": 50, "init": "he"})
+    summary = study(X, sampled(X, lambda p: p["x"]), fixed={"epochs": 50}, origin=began)
+    _, _, remedy = told("curves", summary, drawn(50, lambda t: 0.1 + 0.5 * t))
+    assert remedy == "hpo start digits --set epochs=100 --set 'init=\"he\"'"
 
     status, message, _ = told("curves", summary, drawn(50, lambda t: t * (1 - t)))
     assert (status, "gets worse: -0" in message) == ("warn", True)
@@ -302,6 +356,30 @@ def test_curves_that_do_not_agree_have_settled() -> None:
         i: [{"val_accuracy": 0.5}] * 8 + [{"val_accuracy": v}] * 2 for i, v in enumerate(ends)
     }
     assert told("curves", summary, curves)[0] == "pass"
+
+
+@pytest.mark.parametrize("steps", [5, 9, 10, 50])
+def test_the_lucky_last_step_of_the_best_is_no_improvement(steps: int) -> None:
+    summary = study(X, sampled(X, lambda p: p["x"]))
+    rng = random.Random(0)
+    found = []
+    for _ in range(100):
+        every = [[rng.gauss(0.5, 0.03) for _ in range(steps)] for _ in range(60)]
+        best = sorted(every, key=lambda scores: -scores[-1])[:5]
+        curves = {i: [{"val_accuracy": v} for v in scores] for i, scores in enumerate(best)}
+        found.append(told("curves", summary, curves)[0])
+    assert found.count("warn") <= 10
+
+
+@pytest.mark.parametrize("steps", [5, 9, 10])
+def test_short_curves_that_rise(steps: int) -> None:
+    summary = study(X, sampled(X, lambda p: p["x"]))
+    status, message, _ = told("curves", summary, drawn(steps, lambda t: t))
+    part = "2 steps" if steps == 10 else "step"
+    assert (status, message.endswith(f" over the {part} before the last of {steps}")) == (
+        "warn",
+        True,
+    )
 
 
 @pytest.mark.parametrize(("rate", "status"), [(4, "warn"), (7, "pass")])
@@ -394,10 +472,10 @@ def test_duplicates() -> None:
     status, message, remedy = told("duplicates", study(small, again))
     assert status == "warn"
     assert message == f"{20 - len(different)} of 20 settings were tried before; the space has 6"
-    assert remedy == "hpo start DEFINITION --sampler grid --trials 6"
+    assert remedy == "Start the next study with --sampler grid --trials 6"
     thrice = [trial(i, again[i // 3].params, 0.5) for i in range(60)]
-    assert told("duplicates", study(small, thrice, seeds=3))[2] == (
-        "hpo start DEFINITION --sampler grid --trials 18"
+    assert told("duplicates", study(small, thrice, seeds=3, origin=Origin("digits")))[2] == (
+        "hpo start digits --sampler grid --trials 18"
     )
 
 

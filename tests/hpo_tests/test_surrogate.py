@@ -156,3 +156,24 @@ def test_one_lucky_result_of_a_choice_does_not_lift_the_others() -> None:
     a, b, c = surrogate.mean(np.array([[0.0], [1.0], [2.0]]))
     assert b == pytest.approx(1.0, abs=0.1)
     assert max(a, c) < 0.3
+
+
+def test_what_is_foretold_of_a_score_is_told_by_the_others_alone() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.random((30, 2))
+    fitted = Surrogate.fit(rows, rows[:, 0] + 0.2 * rng.standard_normal(30))
+    covariance = fitted.factor @ fitted.factor.T
+    z = covariance @ fitted.weights
+    missed, alone = [], []
+    for i in range(30):
+        others = np.arange(30) != i
+        weights = np.linalg.solve(covariance[np.ix_(others, others)], z[others])
+        missed.append(z[i] - covariance[i, others] @ weights)
+        alone.append(z[i] - z[others].mean())
+    share = 1 - np.square(missed).sum() / np.square(alone).sum()
+    assert 0.4 < share < 0.9
+    assert fitted.foretold() == pytest.approx(share)
+
+
+def test_nothing_is_foretold_of_scores_that_are_equal() -> None:
+    assert Surrogate.fit(np.linspace(0, 1, 9)[:, None], np.ones(9)).foretold() == 0.0
