@@ -85,9 +85,7 @@ class ReLU(Layer):
 
     def forward(self, x: FloatArray, *, training: bool) -> FloatArray:
         """Return max(x, 0)."""
-        # NumPy's maximum is three times as fast against an array as against the number 0.
-        y = np.zeros_like(x)
-        np.maximum(x, y, out=y)
+        y: FloatArray = np.maximum(x, 0)
         if training:
             self._positive = y > 0
         return y
