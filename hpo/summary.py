@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.finalist import Finalist, compared, finalists
 from hpo.finding import Finding
 from hpo.narrowing.standing import Standing
-from hpo.objective import share_error
+from hpo.objective import is_share, share_error
 from hpo.ranking import Ranking
 from hpo.study import Counts, Ended, Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, key_of, merged, ranked
@@ -121,9 +121,9 @@ class Summary:
     def confirmed(self, stage: Stage) -> list[tuple[Finalist, Interval | None]]:
         """Return the finalists with their intervals, None for one without a score."""
         found = self.finalists(stage)
-        data = self.study.description
+        data, metric = self.study.description, self.study.definition.metric
         scores = [score for f in found for score in f.scores if score is not None]
-        shares = all(standard_error(self.study, score) is not None for score in scores)
+        shares = is_share(metric, scores, data and data["validation"])
         step = 1 / data["validation"] if data is not None and shares else 0.0
         return list(zip(found, compared(found, step, shares), strict=True))
 

@@ -229,7 +229,7 @@ def test_a_loss_is_recommended_by_its_lowest_mean():
     summary = hpo.confirm(1, top=3, seeds=2, workers=2)
     best = summary.best()
     values = confirmed().value
-    assert (best.mean, best.se) == (values.min(), 0.0)
+    assert (best.mean, best.se) == (values.min(), None)  # no seed makes a difference
     assert best.trial == 0
     said = [f.to_json(None)["mean"] for f in summary.finalists(summary.last)]
     assert said == sorted(said)
@@ -389,3 +389,18 @@ def test_what_is_said_as_json():
     assert (said["best"]["mean"], said["best"]["se"]) == (best["mean"], best["se"])
     assert best["low"] < best["mean"] < best["high"]
     assert {each["stage"] for each in said["top"]} == {1}
+
+
+def test_equal_scores_claim_no_certainty():
+    searched("accuracy", metric="val_accuracy")  # the seed makes no difference
+    told = done("confirm", 1, "--top", 2, "--seeds", 2)
+    first, second, *notes = told.stdout.splitlines()[2:]
+    assert re.fullmatch(r" +0\.\d{3} +– +– +1/\d+ +x \S+", first)
+    assert re.fullmatch(r"= +0\.\d{3} +– +– +1/\d+ +x \S+", second)
+    assert notes == [
+        "– fewer than two different scores, which tell no interval",
+        "= cannot be told apart from the first, seed by seed",
+    ]
+    assert re.search(r" – 0\.\d{3}, mean of 2 fresh seeds \(trial 2/0\)\.\n1 sett", told.stderr)
+    for each in json.loads(done("show", 1, "--json").stdout)["stages"][1]["finalists"]:
+        assert (each["se"], each["low"], each["high"], each["tied"]) == (None, None, None, True)
