@@ -29,12 +29,14 @@ class Ranking:
         searches: The stages that search, with their trials.
         settled: The last finished stage of `confirm`, None if there is none.
         finalists: Its settings, best first.
+        newer: The trials with a score that it cannot have known, see `Summary.newer`.
     """
 
     study: Study
     searches: Sequence[tuple[Stage, Sequence[Trial]]]
     settled: Stage | None = None
     finalists: Finalists = ()
+    newer: Sequence[Trial] = ()
 
     def standings(self) -> list[Standing]:
         """Return the settings of all stages, best first; see `Summary.ranking`."""
@@ -72,13 +74,15 @@ class Ranking:
     def _settle(self, settled: Stage, found: Sequence[Standing]) -> list[Standing]:
         """Return the ranking in which confirmed settings go by their fresh seeds alone.
 
-        The score that a setting was chosen for is a lucky one, and does not count any more.
+        The score that a setting was chosen for is a lucky one, and does not count any more. What
+        was tried later, also by an earlier stage that has grown since, goes by what is expected.
         """
         sign = 1.0 if self.study.definition.direction == "maximize" else -1.0
         gone = {key_of(f.params) for f, _ in self.finalists if f.sound or f.diverged}
         others = [s for s in found if key_of(s.trial.params) not in gone]
-        earlier = [replace(s, tied=False) for s in others if s.trial.stage < settled.number]
-        later = [s for s in others if s.trial.stage > settled.number]
+        newer = {key_of(trial.params) for trial in self.newer}
+        earlier = [replace(s, tied=False) for s in others if key_of(s.trial.params) not in newer]
+        later = [s for s in others if key_of(s.trial.params) in newer]
         confirmed = [_standing(f, said) for f, said in self.finalists if f.sound and said]
         # Seeds that a finalist lost count among the finalists; a later setting has only a mean.
         ahead = [s for s in later if not confirmed or sign * (s.mean - confirmed[0].mean) > 0]

@@ -75,9 +75,9 @@ def noise(case: Case) -> Verdict | None:
 
 
 def _confirmed(case: Case) -> Verdict | None:
-    """Return what a stage of `confirm` says after the last search, None without one."""
+    """Return what a stage of `confirm` says that nothing was tried after, None without one."""
     settled = case.summary.settled
-    if settled is None or settled.number < case.stage.number:
+    if settled is None or case.summary.newer:
         return None
     found = case.summary.confirmed(settled)
     if not found[0][0].sound:
