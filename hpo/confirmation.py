@@ -15,7 +15,11 @@ shows how often all this holds.
 
 An accuracy on 100 examples is a whole number of hundredths: five replicates may well agree by
 rounding alone, and their spread of 0 would claim certainty. The variance of rounding, h²/12 for
-steps of h (Sheppard, Proc. London Math. Soc. 29, 1898), is therefore added.
+steps of h (Sheppard, Proc. London Math. Soc. 29, 1898), is therefore added. And n that agree leave
+it open that another gives the next value with a probability of up to 1 - (α/2)^(1/n), the exact
+limit after none of n (Clopper and Pearson, Biometrika 26, 1934): their mean can be off by that
+share of a step. Where no step is known, replicates that agree have no interval, and two settings of
+which all replicates agree are not told apart.
 """
 
 from __future__ import annotations
@@ -47,7 +51,8 @@ class Interval:
 
     Args:
         mean: Mean of the scores.
-        se: Its standard error; None for a single score.
+        se: Its standard error; None where nothing tells it: for a single score, and for equal
+            ones that could have any value.
         low: Lower end of the simultaneous interval, likewise.
         high: Upper end.
         tied: Whether the setting cannot be told apart from the first.
@@ -82,14 +87,40 @@ def intervals(scores: Sequence[Sequence[float | None]], step: float = 0.0) -> li
     mean, se = _moments(x, there)
     level = _level_of_means(pattern, _correlation(x, there))
     half = stdtrit(n - 1, 1 - level / 2) * np.sqrt(se**2 + rounding / n)
-    with_first = _p_values(x[0] - x[1:], there[0] & there[1:], 2 * rounding)
-    differs = [False, *(with_first < _level_of_differences(pattern))]
+    agree = _agree(x, there)
+    half = np.where(agree, np.maximum(half, step * (1 - (level / 2) ** (1 / n))), half)
+    known = (n > 1) & (~agree | (step > 0))
+    se = np.maximum(se, np.sqrt(rounding / n))
+    tied = [True, *(_with_first(x, there, rounding) >= _level_of_differences(pattern))]
     return [
-        Interval(float(m), float(e), float(m - h), float(m + h), not told)
-        if count > 1
-        else Interval(float(m), None, None, None, not told)
-        for m, e, h, count, told in zip(mean, se, half, n, differs, strict=True)
+        Interval(float(m), float(e), float(m - h), float(m + h), bool(alike))
+        if tells
+        else Interval(float(m), None, None, None, bool(alike))
+        for m, e, h, tells, alike in zip(mean, se, half, known, tied, strict=True)
     ]
+
+
+def _with_first(x: _Array, there: _Mask, rounding: float) -> _Array:
+    """Return how unlikely the difference of each other setting from the first is by chance.
+
+    Differences that agree do not say how far they spread: no further than the two settings do by
+    themselves. Where these agree as well and nothing was rounded, it is not known, and p is 1.
+    """
+    difference, both = x[0] - x[1:], there[0] & there[1:]
+    if rounding:
+        return _p_values(difference, both, 2 * rounding)
+    agree = _agree(difference, both, np.abs(x[there]).max())
+    own = (_moments(x[0], both)[1] ** 2 + _moments(x[1:], both)[1] ** 2) * both.sum(-1)
+    p = _p_values(difference, both, np.where(agree, own, 0.0))
+    return np.where(agree & _agree(x[1:], both), 1.0, p)
+
+
+def _agree(x: _Array, there: _Mask, largest: float = 0.0) -> _Mask:
+    """Return in which rows all that is there is equal, but for the last bits of the largest."""
+    highest = np.where(there, x, -np.inf).max(-1)
+    lowest = np.where(there, x, np.inf).min(-1)
+    same: _Mask = highest - lowest <= 8 * np.finfo(float).eps * largest
+    return same
 
 
 def _moments(x: _Array, there: _Mask) -> tuple[_Array, _Array]:
@@ -100,7 +131,7 @@ def _moments(x: _Array, there: _Mask) -> tuple[_Array, _Array]:
     return mean, np.sqrt(squares / np.maximum(n - 1, 1) / np.maximum(n, 1))
 
 
-def _p_values(x: _Array, there: _Mask, more_variance: float = 0.0) -> _Array:
+def _p_values(x: _Array, there: _Mask, more_variance: float | _Array = 0.0) -> _Array:
     """Return how unlikely each row is if its true mean is 0, by the t-test; 1 for one value."""
     n = there.sum(-1)
     mean, se = _moments(x, there)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from hpo.study import Stage
@@ -64,13 +64,7 @@ class Finalist:
     @property
     def mean(self) -> float | None:
         """Mean of the scores."""
-        return fmean(_values(self.scored)) if self.scored else None
-
-    @property
-    def se(self) -> float | None:
-        """Standard error of the mean: of the seeds, all of which share one validation set."""
-        values = _values(self.scored)
-        return stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+        return fmean(v for v in self.scores if v is not None) if self.scored else None
 
     def to_json(self, interval: Interval | None) -> dict[str, Any]:
         """Return it as `show --json` prints it."""
@@ -81,7 +75,7 @@ class Finalist:
             "diverged": self.diverged,
             "lost": self.lost,
             "mean": self.mean,
-            "se": self.se,
+            "se": interval and interval.se,
             "low": interval and interval.low,
             "high": interval and interval.high,
             "tied": None if interval is None else interval.tied,
@@ -125,7 +119,3 @@ def compared(
     said = iter(confirmation.intervals([f.scores for f in scored], step) if scored else ())
     ends = (0.0, 1.0) if shares else (-math.inf, math.inf)
     return [next(said).within(*ends) if finalist.scored else None for finalist in found]
-
-
-def _values(trials: Sequence[Trial]) -> list[float]:
-    return [trial.value for trial in trials if trial.value is not None]

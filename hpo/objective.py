@@ -7,7 +7,7 @@ a worker process can import it, and it uses nothing of `run` but `run.seed` and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypedDict
 
 
@@ -125,6 +125,18 @@ def share_error(metric: str, value: float, examples: int | None) -> float | None
     if not examples or is_loss(metric) or not 0 <= value <= 1:
         return None
     return sampling_error(value, examples)
+
+
+def is_share(metric: str, values: Iterable[float], examples: int | None) -> bool:
+    """Return whether values are shares of examples, which are never below 0 or above 1.
+
+    Args:
+        metric: Name of the metric.
+        values: Its values.
+        examples: Their number, None if it is not known: then only an accuracy is surely a share.
+    """
+    can_be = not is_loss(metric) if examples else _ends_in(metric, "accuracy", "acc")
+    return can_be and all(0 <= value <= 1 for value in values)
 
 
 def chance_level(description: Description | None, direction: str, metric: str) -> float | None:

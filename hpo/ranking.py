@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hpo.finalist import Finalist
 from hpo.narrowing.standing import FEWEST, Standing, by_means, is_rival, settings_of
 from hpo.noise import result_noise
-from hpo.objective import share_error
+from hpo.objective import is_share
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, key_of
 
@@ -29,12 +29,14 @@ class Ranking:
         searches: The stages that search, with their trials.
         settled: The last finished stage of `confirm`, None if there is none.
         finalists: Its settings, best first.
+        newer: The trials with a score that it cannot have known, see `Summary.newer`.
     """
 
     study: Study
     searches: Sequence[tuple[Stage, Sequence[Trial]]]
     settled: Stage | None = None
     finalists: Finalists = ()
+    newer: Sequence[Trial] = ()
 
     def standings(self) -> list[Standing]:
         """Return the settings of all stages, best first; see `Summary.ranking`."""
@@ -65,42 +67,47 @@ class Ranking:
         found = standings(spaces, settings, direction, noise)
         values = [value for setting in settings for value in setting.values]
         data, metric = self.study.description, self.study.definition.metric
-        if data is None or any(share_error(metric, v, data["validation"]) is None for v in values):
+        if not is_share(metric, values, data and data["validation"]):
             return found
         return [replace(s, mean=min(max(s.mean, 0.0), 1.0)) for s in found]
 
     def _settle(self, settled: Stage, found: Sequence[Standing]) -> list[Standing]:
         """Return the ranking in which confirmed settings go by their fresh seeds alone.
 
-        The score that a setting was chosen for is a lucky one, and does not count any more.
+        The score that a setting was chosen for is a lucky one, and does not count any more. What
+        was tried later, also by an earlier stage that has grown since, goes by what is expected.
         """
         sign = 1.0 if self.study.definition.direction == "maximize" else -1.0
         gone = {key_of(f.params) for f, _ in self.finalists if f.sound or f.diverged}
         others = [s for s in found if key_of(s.trial.params) not in gone]
-        earlier = [replace(s, tied=False) for s in others if s.trial.stage < settled.number]
-        later = [s for s in others if s.trial.stage > settled.number]
-        confirmed = [
-            _standing(f, interval is not None and interval.tied)
-            for f, interval in self.finalists
-            if f.sound
-        ]
+        newer = {key_of(trial.params) for trial in self.newer}
+        earlier = [replace(s, tied=False) for s in others if key_of(s.trial.params) not in newer]
+        later = [s for s in others if key_of(s.trial.params) in newer]
+        confirmed = [_standing(f, said) for f, said in self.finalists if f.sound and said]
         # Seeds that a finalist lost count among the finalists; a later setting has only a mean.
         ahead = [s for s in later if not confirmed or sign * (s.mean - confirmed[0].mean) > 0]
         contenders = [*ahead, *confirmed, *later[len(ahead) :]]
         if not contenders:
             return earlier
         first, *rest = contenders
+        expected = {key_of(s.trial.params): s.sd for s in found}
+
+        def sd(standing: Standing) -> float:
+            # Where its seeds tell nothing of their spread, its neighbours do.
+            if standing.sd is not None:
+                return standing.sd
+            return expected.get(key_of(standing.trial.params)) or 0.0
 
         def with_tie(contender: Standing) -> Standing:
             # Among themselves the finalists are compared seed by seed, which tells more.
             if {first.trial.stage, contender.trial.stage} == {settled.number}:
                 return contender
-            spread = math.hypot(first.sd or 0.0, contender.sd or 0.0)
+            spread = math.hypot(sd(first), sd(contender))
             return replace(contender, tied=is_rival(sign * (contender.mean - first.mean), spread))
 
         return [replace(first, tied=False), *map(with_tie, rest), *earlier]
 
 
-def _standing(finalist: Finalist, tied: bool) -> Standing:
+def _standing(finalist: Finalist, said: Interval) -> Standing:
     assert finalist.mean is not None
-    return Standing(finalist.scored[0], finalist.mean, finalist.se, tied)
+    return Standing(finalist.scored[0], finalist.mean, said.se, said.tied)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.finalist import Finalist, compared, finalists
 from hpo.finding import Finding
 from hpo.narrowing.standing import Standing
-from hpo.objective import share_error
+from hpo.objective import is_share, share_error
 from hpo.ranking import Ranking
 from hpo.study import Counts, Ended, Stage, Study
 from hpo.trial import Trial, TrialState, by_setting, key_of, merged, ranked
@@ -76,8 +76,14 @@ class Summary:
 
     @property
     def last(self) -> Stage:
-        """The newest stage."""
-        return self.stages[-1]
+        """The newest stage, or an older one that has grown since it was made."""
+
+        def asked_for(place: int) -> tuple[int, int]:
+            return max((trial.slot_id for trial in self.trials[place]), default=0), place
+
+        if not self.trials[-1]:  # nothing of it has begun yet
+            return self.stages[-1]
+        return self.stages[max(range(len(self.stages)), key=asked_for)]
 
     @property
     def searches(self) -> list[Stage]:
@@ -121,9 +127,9 @@ class Summary:
     def confirmed(self, stage: Stage) -> list[tuple[Finalist, Interval | None]]:
         """Return the finalists with their intervals, None for one without a score."""
         found = self.finalists(stage)
-        data = self.study.description
+        data, metric = self.study.description, self.study.definition.metric
         scores = [score for f in found for score in f.scores if score is not None]
-        shares = all(standard_error(self.study, score) is not None for score in scores)
+        shares = is_share(metric, scores, data and data["validation"])
         step = 1 / data["validation"] if data is not None and shares else 0.0
         return list(zip(found, compared(found, step, shares), strict=True))
 
@@ -156,13 +162,13 @@ class Summary:
         of which less than half of the replicates have completed come after all others.
 
         A finished stage of `confirm` settles what came before it: its settings rank as `finalists`
-        says, beside those of later stages, and before all others, however lucky those were. One
+        says, beside those of `newer` trials, and before all others, however lucky those were. One
         that has lost half of its replicates by divergence is left out.
         """
         searches = [(stage, self.of(stage)) for stage in self.searches]
         settled = self.settled
         finalists = self.confirmed(settled) if settled is not None else ()
-        return Ranking(self.study, searches, settled, finalists).standings()
+        return Ranking(self.study, searches, settled, finalists, self.newer).standings()
 
     @property
     def maximum(self) -> Trial | None:
@@ -202,6 +208,22 @@ class Summary:
         """The last finished stage of `confirm`, if there is one."""
         confirms = [s for s in self.stages if not (s.searches or s.open or s.deleted)]
         return confirms[-1] if confirms else None
+
+    @property
+    def newer(self) -> Sequence[Trial]:
+        """The trials of searches with a score that were asked for after `settled` was made.
+
+        Told by the order of the slots, not by clocks: `confirm` waits until all others are counted.
+        """
+        if self.settled is None:
+            return []
+        confirmed_from = min(trial.slot_id for trial in self.of(self.settled))
+        searched = (trial for stage in self.searches for trial in self.of(stage))
+        return [
+            t
+            for t in searched
+            if t.slot_id > confirmed_from and t.state is TrialState.COMPLETE and not t.diverged
+        ]
 
     def _settings(self, stage: Stage, share: float) -> list[Trial]:
         """Return one trial per setting of which a share of the replicates has completed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from statistics import fmean, mean, median
 from typing import Any
@@ -49,6 +49,7 @@ class Trial:
             back, "abandoned": the supervisor died, "expired": it was silent for too long,
             "copied": its Optuna study was renamed meanwhile, "requeued": another program put it
             back into Optuna's queue).
+        slot_id: Number of its slot in the database: what was asked for later has a higher one.
     """
 
     stage: int
@@ -64,6 +65,7 @@ class Trial:
     reason: str | None = None
     error: str | None = None
     retried: tuple[str, ...] = ()
+    slot_id: int = field(default=0, compare=False)
 
     @property
     def diverged(self) -> bool:

@@ -108,7 +108,7 @@ def confirmed(
         finished_at=NOW,
     )
     trials = [
-        Trial(stage.number, seeds * i + j, TrialState.COMPLETE, settings[i], score)
+        Trial(stage.number, seeds * i + j, TrialState.COMPLETE, settings[i], score, slot_id=1)
         for i, of in enumerate(scores)
         for j, score in enumerate(of)
     ]

@@ -121,7 +121,8 @@ def what_next(summary: Summary, storage: str | None) -> None:
         advice = advise(summary, summary.last)
         if advice.leads_on:
             err.print(f"Next: hpo {advice.command}{suffix}", soft_wrap=True)
-        if advice.settles and summary.study.definition.test is not None:
+        tests = summary.study.definition.test is not None
+        if tests and advice.settles and not summary.newer:
             err.print(f"Test it, once: hpo final {summary.study.id}{suffix}", soft_wrap=True)
 
 

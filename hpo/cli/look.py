@@ -64,7 +64,7 @@ def best(study: str, storage: str | None, as_json: bool) -> None:
     if as_json:
         screens.print_json(summary.best_json())
     else:
-        screens.best(summary)
+        screens.best(summary, storage)
         final_screen.what_next(summary, storage)
 
 

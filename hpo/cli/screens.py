@@ -73,7 +73,7 @@ def after_run(summary: Summary, storage: str | None, as_json: bool) -> None:
         err.print(f"No new stage: {told}", soft_wrap=True)
         suffix = hints.suffix(storage)
         looks = [f"hpo show {summary.study.id}{suffix}"]
-        if "hpo " not in summary.stopped and summary.settled is None:
+        if "hpo " not in summary.stopped and (summary.settled is None or summary.newer):
             looks.append(f"make sure of the best: hpo confirm {summary.study.id}{suffix}")
         err.print(f"Look at what there is: {' · '.join(looks)}", soft_wrap=True)
 
@@ -134,6 +134,7 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
         err.print(f"Recommended: {words.settings(best.params)} – {_reached(summary, best)}.")
         if told := _ties(summary):
             err.print(told)
+        _confirmed_before(summary, storage)
         if stage.searches:  # a mean of many seeds is no gain over the luckiest trial
             _gain(summary, stage)
         if lost:
@@ -214,7 +215,7 @@ def _why_this_sampler(found: Proposal) -> str:
     return "the range shrank" if found.decision.changed else "the ranges stay"
 
 
-def best(summary: Summary) -> None:
+def best(summary: Summary, storage: str | None = None) -> None:
     """Print the recommended setting."""
     found = summary.best()
     if found is None:
@@ -229,6 +230,7 @@ def best(summary: Summary) -> None:
     err.print(f"{metric} {_reached(summary, found)}.")
     if told := _ties(summary):
         err.print(told)
+    _confirmed_before(summary, storage)
     offset = standard_error(summary.study, found.mean)
     if offset is not None and summary.study.description is not None:
         examples = summary.study.description["validation"]
@@ -257,6 +259,23 @@ def _ties(summary: Summary) -> str:
     """Return how many settings cannot be told apart from the recommended one."""
     count = len(summary.ties)
     return f"{count} setting{'s' * (count > 1)} cannot be told apart from it." if count else ""
+
+
+def _confirmed_before(summary: Summary, storage: str | None) -> None:
+    """Print what was confirmed, and what is newer than that."""
+    settled, count = summary.settled, len(summary.newer)
+    if settled is None or not count:
+        return
+    finalist, interval = summary.confirmed(settled)[0]
+    what = "no setting"
+    if finalist.sound and interval is not None:
+        trial = f"trial {settled.number}/{finalist.scored[0].number}"
+        what = f"{words.score(interval.mean)}{_noise(interval.se)} ({trial})"
+    told = f"Stage {settled.number} has confirmed {what}; "
+    told += "1 trial is newer." if count == 1 else f"{count} trials are newer."
+    if not any(stage.open for stage in summary.stages):
+        told += f" Make sure of the best: hpo confirm {summary.study.id}{hints.suffix(storage)}"
+    err.print(told, soft_wrap=True)
 
 
 def _noise(se: float | None) -> str:

@@ -135,6 +135,8 @@ def finalists(summary: Summary, stage: Stage) -> None:
     to_come = f", {counts.open} of {stage.budget} trials to come" if counts.open else ""
     out.print(f"stage {stage.number}, {settings} × {stage.seeds} fresh seeds{to_come}:")
     _columns(("", "mean", "95 % interval", "lost", "trial", "setting"), rows)
+    if any(said is None or said.low is None for _, said in found):
+        out.print("– fewer than two different scores, which tell no interval", style="dim")
     if tied:
         out.print("= cannot be told apart from the first, seed by seed", style="dim")
 

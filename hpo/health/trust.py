@@ -51,7 +51,8 @@ def noise(case: Case) -> Verdict | None:
     if case.alike == NOTHING_LEARNS:  # which another check tells: there is no best setting
         return None
     ranking = case.summary.ranking
-    if len(ranking) < 2 or (case.noise is None and not case.summary.weighed):
+    told = case.noise is not None or case.summary.weighed or case.summary.settled is not None
+    if len(ranking) < 2 or not told:
         return None
     first, second = (standing.mean for standing in ranking[:2])
     message = f"the best two are expected to reach {first:.3g} and {second:.3g}"
@@ -60,10 +61,10 @@ def noise(case: Case) -> Verdict | None:
         message += f", {one} is ± {case.noise:.2g}"
     ties = len(case.summary.ties)
     if not ties:
-        told = "no other may be as good as the best"
+        message += "; no other may be as good as the best"
         if case.noise is None:
-            told += ", as far as its neighbours tell: the noise of a result is not known"
-        return Verdict("noise", "pass", f"{message}; {told}")
+            message += ", as far as its neighbours tell: the noise of a result is not known"
+        return Verdict("noise", "pass", message)
     rivals = "1 setting" if ties == 1 else f"{ties} settings"
     return Verdict(
         "noise",
@@ -74,9 +75,9 @@ def noise(case: Case) -> Verdict | None:
 
 
 def _confirmed(case: Case) -> Verdict | None:
-    """Return what a stage of `confirm` after the last search says, None without one."""
+    """Return what a stage of `confirm` says that nothing was tried after, None without one."""
     settled = case.summary.settled
-    if settled is None or settled.number < case.stage.number:
+    if settled is None or case.summary.newer:
         return None
     found = case.summary.confirmed(settled)
     if not found[0][0].sound:
@@ -84,13 +85,13 @@ def _confirmed(case: Case) -> Verdict | None:
         return Verdict("noise", "warn", message, case.confirm)
     scored = [(finalist, interval) for finalist, interval in found if interval is not None]
     best, interval = scored[0]
+    message = f"confirmed with {best.seeds} fresh seeds: {interval.mean:.3g}, "
     if interval.low is None or interval.high is None:
-        return None
+        message += "the same with each, which does not tell how far others would differ"
+        more = f" --seeds {min(2 * best.seeds, MOST)}"
+        return Verdict("noise", "warn", message, case.confirm + more)
+    message += f"with 95 % between {interval.low:.3g} and {interval.high:.3g}"
     tied = sum(said.tied for _, said in scored[1:])
-    message = (
-        f"confirmed with {best.seeds} fresh seeds: {interval.mean:.3g}, "
-        f"with 95 % between {interval.low:.3g} and {interval.high:.3g}"
-    )
     if tied:
         message += f"; {tied} of {len(scored) - 1} others cannot be told apart from it"
     if not best.lost:

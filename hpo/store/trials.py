@@ -69,6 +69,7 @@ def stage_trials(connection: Connection, stage: Stage) -> list[Trial]:
                 reason=row.reason,
                 error=row.error,
                 retried=tuple(retried.get(row.id, ())),
+                slot_id=row.id,
             )
         )
     return found

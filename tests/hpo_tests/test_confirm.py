@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 from commands import done, run
+from databases import sql
 from objectives.files import X, place
 from processes import start_hpo
 
@@ -229,7 +230,7 @@ def test_a_loss_is_recommended_by_its_lowest_mean():
     summary = hpo.confirm(1, top=3, seeds=2, workers=2)
     best = summary.best()
     values = confirmed().value
-    assert (best.mean, best.se) == (values.min(), 0.0)
+    assert (best.mean, best.se) == (values.min(), None)  # no seed makes a difference
     assert best.trial == 0
     said = [f.to_json(None)["mean"] for f in summary.finalists(summary.last)]
     assert said == sorted(said)
@@ -263,6 +264,53 @@ def test_a_later_search_competes_and_earlier_luck_does_not():
     assert best.stage != 1
     assert best.mean >= confirmed_best.mean
     assert best.mean < max(t.value for t in summary.of(summary.last))
+
+
+def test_an_earlier_search_that_goes_on_competes_too():
+    searched("slope", trials=12)  # none of them is near the edge, where the best are
+    confirmed_best = hpo.confirm(1, top=3, seeds=2, workers=2).best()
+    assert hpo.show(1).newer == []
+    told = done("resume", 1, "--trials", 40, "--workers", 2)
+    summary = hpo.show(1)
+    assert (len(summary.newer), summary.last.number) == (28, 1)
+    best = summary.best()
+    assert (best.stage, best.trial >= 12) == (1, True)
+    assert best.mean > confirmed_best.mean + 0.5
+    assert told.stdout.startswith("Best five\n  Best-1 (score: ")
+    newer = (
+        f"Stage 2 has confirmed {words.score(confirmed_best.mean)} (trial 2/0); 28 trials are "
+        "newer. Make sure of the best: hpo confirm 1\n"
+    )
+    assert newer in told.stderr
+    assert newer in done("best", 1).stderr
+    assert hpo.confirm(1, top=2, seeds=2, workers=2).best().params == best.params
+    assert "newer" not in done("best", 1).stderr
+
+
+def test_what_is_newer_is_counted_whatever_the_clock_says(home: Path):
+    searched("slope", trials=12)
+    hpo.confirm(1, top=3, seeds=2, workers=2)
+    hpo.resume(1, trials=40, workers=2)
+    before = hpo.show(1)
+    for table, column in (("trials", "datetime_complete"), ("hpo_stages", "created_at")):
+        sql(home / "hpo.db", f"UPDATE {table} SET {column} = '2020-01-01 00:00:00+00:00'")
+    after = hpo.show(1)
+    assert (len(after.newer), after.best(), after.last.number) == (28, before.best(), 1)
+
+
+def test_one_that_was_made_before_the_search_grew_is_older_although_it_ends_later():
+    searched("slope", trials=12)
+    assert hpo.confirm(1, top=3, seeds=2, workers=1, timeout=1e-9).last.open
+    summary = hpo.resume(1, trials=40, workers=2)
+    assert (summary.settled.number, len(summary.newer), summary.best().stage) == (2, 28, 1)
+
+
+def test_a_newer_trial_of_a_confirmed_setting_changes_nothing():
+    searched("flat", trials=12, space={"n": {"low": 1, "high": 3}})
+    before = hpo.confirm(1, seeds=3, workers=2).best()
+    summary = hpo.resume(1, trials=24, workers=2)
+    assert len(summary.newer) == 12
+    assert summary.best() == before
 
 
 # What it must not disturb
@@ -389,3 +437,18 @@ def test_what_is_said_as_json():
     assert (said["best"]["mean"], said["best"]["se"]) == (best["mean"], best["se"])
     assert best["low"] < best["mean"] < best["high"]
     assert {each["stage"] for each in said["top"]} == {1}
+
+
+def test_equal_scores_claim_no_certainty():
+    searched("accuracy", metric="val_accuracy")  # the seed makes no difference
+    told = done("confirm", 1, "--top", 2, "--seeds", 2)
+    first, second, *notes = told.stdout.splitlines()[2:]
+    assert re.fullmatch(r" +0\.\d{3} +– +– +1/\d+ +x \S+", first)
+    assert re.fullmatch(r"= +0\.\d{3} +– +– +1/\d+ +x \S+", second)
+    assert notes == [
+        "– fewer than two different scores, which tell no interval",
+        "= cannot be told apart from the first, seed by seed",
+    ]
+    assert re.search(r" – 0\.\d{3}, mean of 2 fresh seeds \(trial 2/0\)\.\n1 sett", told.stderr)
+    for each in json.loads(done("show", 1, "--json").stdout)["stages"][1]["finalists"]:
+        assert (each["se"], each["low"], each["high"], each["tied"]) == (None, None, None, True)

@@ -88,7 +88,8 @@ def test_a_lost_replicate_is_neither_averaged_nor_paired():
     # Four degrees of freedom became three: a wider interval from the same spread.
     whole = intervals([first, [0.4, 0.5, 0.6, 0.5, 0.5]])[1]
     assert (said.high - said.mean) / said.se > (whole.high - whole.mean) / whole.se
-    assert not said.tied  # the same difference for every seed that both have
+    assert said.tied  # each differs from itself by as much as they do from each other
+    assert not intervals([first, [0.41, 0.5, 0.6, 0.5, None]])[1].tied
 
 
 def test_what_the_seeds_share_does_not_hide_a_difference():
@@ -108,10 +109,17 @@ def test_a_single_score_has_a_mean_and_no_more():
     assert one.low < 0.6 < one.high
 
 
-def test_scores_without_noise_have_no_width():
-    first, same, other = intervals([[0.5] * 5, [0.5] * 5, [0.25] * 5])
-    assert (first.low, first.high) == (0.5, 0.5)
-    assert (first.tied, same.tied, other.tied) == (True, True, False)
+def test_equal_scores_tell_nothing_of_their_spread():
+    for said in intervals([[0.977] * 2, [0.977] * 2, [0.965] * 2]):
+        assert (said.se, said.low, said.high, said.tied) == (None, None, None, True)
+    one, other = intervals([[0.977] * 3, [0.5, 0.51, 0.52]])
+    assert (one.low, one.high, other.tied) == (None, None, False)  # one of the two has a spread
+
+
+def test_equal_differences_spread_as_the_settings_do():
+    near, far = [0.52, 0.61, 0.57, 0.63], [0.12, 0.21, 0.17, 0.23]
+    assert not intervals([near, far])[1].tied
+    assert intervals([near, [each - 0.03 for each in near]])[1].tied
 
 
 def test_the_same_scores_give_the_same_answer_and_the_scale_does_not_matter():
@@ -125,12 +133,12 @@ def test_the_same_scores_give_the_same_answer_and_the_scale_does_not_matter():
 
 def test_replicates_that_agree_by_rounding_alone_claim_no_certainty():
     first, second = [0.91] * 5, [0.90] * 5
-    exact = intervals([first, second])
-    assert not exact[1].tied
     rounded = intervals([first, second], step=0.01)
     assert [said.mean for said in rounded] == pytest.approx([0.91, 0.90])
     assert all(said.high - said.low > 0.008 for said in rounded)
+    assert not rounded[1].tied
     assert intervals([first[:2], second[:2]], step=0.01)[1].tied  # two seeds may agree by chance
+    assert [said.se for said in rounded] == pytest.approx([0.01 / 12**0.5 / 5**0.5] * 2)
     generator = np.random.default_rng(4)
     covered = []
     for _ in range(400):
@@ -138,6 +146,18 @@ def test_replicates_that_agree_by_rounding_alone_claim_no_certainty():
         scores = np.round(true + generator.normal(0, 0.004, (5, 5)), 2)
         said = intervals(scores.tolist(), step=0.01)
         covered.append(all(s.low <= t <= s.high for s, t in zip(said, true[:, 0], strict=True)))
+    assert np.mean(covered) >= 0.95
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.5])
+def test_they_cover_means_between_two_steps(share):
+    """Each seed gives one of two neighbouring values, so that all of them often agree."""
+    generator = np.random.default_rng(5)
+    covered = []
+    for _ in range(400):
+        scores = 0.5 + 0.01 * (generator.random((1, 5)) < share)
+        (said,) = intervals(scores.tolist(), step=0.01)
+        covered.append(said.low <= 0.5 + 0.01 * share <= said.high)
     assert np.mean(covered) >= 0.95
 
 

@@ -457,6 +457,29 @@ def test_the_noise_of_confirmed_settings() -> None:
     assert message.endswith("; 1 of 2 others cannot be told apart from it")
 
 
+def test_a_confirmation_that_newer_trials_follow_is_not_enough() -> None:
+    trials = sampled(X, noisy(lambda p: 0.8 - 0.1 * abs(p["x"] - 0.6), 0.01), n=40)
+    best = max(trials, key=lambda t: t.value or 0.0)
+    found = confirmed(study(X, trials), [best.params], [[0.80, 0.82, 0.81, 0.83]])
+    assert told("noise", found)[0] == "pass"
+    newer = replace(best, number=40, params={"x": 0.61}, value=0.82, slot_id=99)
+    grown = replace(found, trials=[[*trials, newer], found.trials[1]])
+    status, message, remedy = told("noise", grown)
+    assert (status, remedy) == ("warn", "hpo confirm 1")
+    assert message.endswith(" of 41 cannot be told apart from the best")
+
+
+def test_confirmed_by_equal_scores() -> None:
+    trials = sampled(X, noisy(lambda p: 0.8, 0.04), n=40)
+    settings = [trials[i].params for i in range(2)]
+    assert told("noise", confirmed(study(X, trials), settings, [[0.92] * 2, [0.91] * 2])) == (
+        "warn",
+        "confirmed with 2 fresh seeds: 0.92, the same with each, which does not tell how far "
+        "others would differ",
+        "hpo confirm 1 --seeds 4",
+    )
+
+
 # Duplicates --------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,8 @@ def summary(*stages, seeds=1, **about):
 
 def row(number, value, stage=1, seeds=1, lost=False, state=TrialState.COMPLETE):
     params = {"x": (number // seeds) / 10}
-    return Trial(stage, number, state, params, value, diverged_at=3 if lost else None)
+    lost_at = 3 if lost else None
+    return Trial(stage, number, state, params, value, diverged_at=lost_at, slot_id=100 * stage)
 
 
 def rows(*settings, stage=1):
@@ -215,13 +216,25 @@ def confirmed(finalists, *, open_=False, later=(), direction="maximize"):
     )
     trials = [
         Trial(
-            2, 3 * i + j, TrialState.COMPLETE, {"x": n / 10}, v or 0.1, diverged_at=None if v else 7
+            2,
+            3 * i + j,
+            TrialState.COMPLETE,
+            {"x": n / 10},
+            v or 0.1,
+            diverged_at=None if v else 7,
+            slot_id=200,
         )
         for i, (n, values) in enumerate(finalists.items())
         for j, v in enumerate(values)
     ]
     stages = [found.stages[0], stage, *found.stages[2 : 2 + bool(later)]]
     return replace(found, stages=stages, trials=[search, trials, *([later] if later else [])])
+
+
+def undescribed(found, metric="val_accuracy"):
+    """Return the study as it would be without a `describe`."""
+    definition = replace(found.study.definition, metric=metric)
+    return replace(found, study=replace(found.study, definition=definition, description=None))
 
 
 def order(found):
@@ -251,6 +264,37 @@ def test_later_settings_compete_with_the_confirmed_ones():
     assert order(found)[:3] == [7, 1, 0]
     close = confirmed(means, later=[row(7, 0.75, stage=3)])
     assert {order(close)[0], round(10 * close.ties[0].params["x"])} == {1, 7}
+
+
+def test_trials_with_which_an_earlier_stage_has_grown_compete_too():
+    means = {0: [0.5, 0.5, 0.5], 1: [0.7, 0.6, 0.8]}
+    found = confirmed(means)
+    newer = [replace(row(7, 0.95), slot_id=300), replace(row(8, 0.9, lost=True), slot_id=301)]
+    grown = replace(found, trials=[[*found.trials[0], *newer], found.trials[1]])
+    assert order(grown)[:3] == [7, 1, 0]
+    assert [t.number for t in grown.newer] == [7]
+    assert (found.last.number, grown.last.number) == (2, 1)
+    again = [replace(row(4, 0.99), number=9, slot_id=300)]  # 4 was not chosen, and is tried again
+    again = replace(found, trials=[[*found.trials[0], *again], found.trials[1]])
+    assert order(again)[:3] == [4, 1, 0]
+
+
+def test_a_confirmed_setting_of_unknown_spread_is_compared_by_what_is_expected_of_it():
+    means = {0: [0.7, 0.7, 0.7], 1: [0.5, 0.6, 0.4]}
+    near = undescribed(confirmed(means, later=[row(7, 0.41, stage=3), row(9, 0.1, stage=3)]))
+    assert (near.best().mean, near.best().se) == (pytest.approx(0.7), None)
+    assert [round(10 * t.params["x"]) for t in near.ties if t.stage == 3] == [7]
+
+
+def test_no_interval_of_an_accuracy_leaves_what_it_can_be():
+    def ends(metric, *scores):
+        found = undescribed(confirmed({0: scores, 1: [0.5, 0.6, 0.4]}), metric)
+        return [(said.low, said.high) for _, said in found.confirmed(found.stages[1])]
+
+    assert ends("val_accuracy", 0.99, 0.9, 0.999)[0][1] == 1.0
+    assert min(low for low, _ in ends("acc", 0.9, 0.1, 0.9)) == 0.0
+    assert ends("r2", 0.99, 0.9, 0.999)[0][1] > 1  # nobody says that it is a share of examples
+    assert ends("val_accuracy", 99.0, 90.0, 99.9)[0][1] > 100  # nor is a percentage
 
 
 def test_a_finalist_that_lost_a_seed_is_still_better_than_what_is_worse():
@@ -293,4 +337,4 @@ def test_lost_replicates_come_before_means():
     assert [f.diverged for f in finalists] == [0, 1, 2, 3]
     assert [f.mean for f in finalists] == [0.5, 0.9, 0.95, None]
     assert [f.sound for f in finalists] == [True, True, False, False]
-    assert [said and said.tied for said in compared(finalists)] == [True, False, True, None]
+    assert [said and said.tied for said in compared(finalists)] == [True, True, True, None]
