@@ -395,7 +395,7 @@ def test_the_table_of_finalists():
 
 
 def test_a_search_that_followed_the_best_is_confirmed_next():
-    place(Path.cwd(), search={"trials": 12, "sampler": "tpe"})
+    place(Path.cwd(), search={"trials": 30, "sampler": "tpe"})
     assert "Next: hpo confirm 1" in done("start", "my.toml").stderr
 
 
