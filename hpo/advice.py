@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpo import narrowing, next_stage, sampling
+from hpo import narrowing, next_stage, sampling, setbacks
 from hpo.errors import NotEnoughTrials
 from hpo.narrowing.lean import Lean, leans
 from hpo.study import Stage
@@ -45,9 +45,14 @@ def advise(summary: Summary, stage: Stage) -> Advice:
         return Advice(f"best {study.id}")
     if next_stage.compares(stage):
         return Advice(f"plot {study.id}")
+    own, seen = summary.of(stage), next_stage.evidence(summary, stage)
+    if setback := setbacks.nothing_scored(study, stage, own, seen):
+        return Advice(setback.command)
     try:
-        decision = next_stage.decided(summary, stage, next_stage.evidence(summary, stage))
+        decision = next_stage.decided(summary, stage, seen)
     except NotEnoughTrials as error:
+        if setback := setbacks.mostly_failed(study, stage, own, seen):
+            return Advice(setback.command)
         if next_stage.can_grow(stage, last=stage == summary.searches[-1]):
             budget = next_stage.grown_budget(stage, error.needed - error.given)
             return Advice(f"resume {study.id} --trials {budget}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpo import narrowing, sampling
+from hpo import narrowing, sampling, setbacks
 from hpo.definition import Definition
 from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
@@ -118,9 +118,13 @@ def propose(
     seen = evidence(summary, stage)
     if stage.open:
         _refuse_open(study, stage, stage == last, own, seen)
+    if not ranges and sampler is None:
+        _refuse_nothing_scored(study, stage, own, seen)
     try:
         decision = decided(summary, stage, seen, rule, ranges)
     except NotEnoughTrials as error:
+        if setback := setbacks.mostly_failed(study, stage, own, seen):
+            raise StateError(f"{setback.told}: hpo {setback.command}") from None
         budget = grown_budget(stage, error.needed - error.given)
         hint = f"Run: hpo resume {study.id} --trials {budget}"
         if not can_grow(stage, stage == last):
@@ -203,12 +207,21 @@ def _kept(summary: Summary, stage: Stage) -> list[Trial]:
     return [t for t in kept.values() if stage.space.contains(t.params)]
 
 
+def _refuse_nothing_scored(
+    study: Study, stage: Stage, own: Sequence[Trial], seen: Sequence[Trial]
+) -> None:
+    """Raise for a stage without a score of its own: its ranges are as good as each other."""
+    if setback := setbacks.nothing_scored(study, stage, own, seen):
+        raise StateError(f"{setback.told}: hpo {setback.command}")
+
+
 def _refuse_open(
     study: Study, stage: Stage, last: bool, own: Sequence[Trial], seen: Sequence[Trial]
 ) -> None:
     """Raise for an open stage, with the command after which it can be narrowed."""
     counted = [trial for trial in own if trial.state.counted]
-    missing = narrowing.needed(stage.space) - _usable(study, stage, seen)
+    direction = study.definition.direction
+    missing = narrowing.missing(stage.space, seen, direction, replicates=stage.seeds)
     if missing <= 0:
         raise StateError(
             f"stage {stage.number} is open: {stage.budget - len(counted)} of its {stage.budget} "

@@ -9,6 +9,7 @@ from hpo import narrowing
 from hpo.health.case import Case
 from hpo.health.verdict import Status, Verdict
 from hpo.next_stage import can_grow, grown_budget
+from hpo.setbacks import MOSTLY_FAILED, mostly_failed
 from hpo.trial import TrialState, by_setting, key_of
 
 _REASONS = {
@@ -19,9 +20,6 @@ _REASONS = {
     "diverged": "diverged before they had reported a score",
     "told": "were ended by a person in a dashboard",
 }
-
-_MOSTLY_FAILED = 0.5
-"""A bug rather than bad luck: as where at least half of a setting's replicates have diverged."""
 
 _MANY_TWICE = 0.1
 """Chosen by us: a tenth of a budget is worth a change of the sampler."""
@@ -56,12 +54,16 @@ def trials(case: Case) -> Verdict:
         message += f", and {lost} that diverged count{'s' * (lost == 1)} too"
     if usable >= needed:
         return Verdict("trials", "pass", message)
+    if case.decision is not None:
+        return Verdict("trials", "pass", f"{message}; but failures show where a range ends")
     if stage.open:
         return Verdict("trials", "warn", message, f"hpo resume {study.id}")
     if not usable:
         return Verdict("trials", "fail", message, f"hpo show {study.id}")
     if not can_grow(stage, last=True):
         return Verdict("trials", "pass", f"{message}; but a grid is compared, not narrowed")
+    if setback := mostly_failed(study, stage, case.trials, case.seen):
+        return Verdict("trials", "fail", message, f"hpo {setback.command}")
     budget = grown_budget(stage, needed - usable)
     return Verdict("trials", "warn", message, f"hpo resume {study.id} --trials {budget}")
 
@@ -78,7 +80,7 @@ def failed(case: Case) -> Verdict | None:
         f"{count} {_REASONS.get(reason or '', 'for a reason that is not stored')}"
         for reason, count in reasons.most_common()
     )
-    status: Status = "fail" if reasons.total() >= _MOSTLY_FAILED * len(ended) else "warn"
+    status: Status = "fail" if reasons.total() >= MOSTLY_FAILED * len(ended) else "warn"
     message = f"{reasons.total()} of {len(ended)} trials failed: {told}"
     return Verdict("failed", status, message, f"hpo show {case.study.id} --debug")
 

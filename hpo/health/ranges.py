@@ -13,6 +13,7 @@ from hpo.narrowing.influence import influence
 from hpo.narrowing.lean import by_hand, leans
 from hpo.narrowing.ruler import Numeric, cell, text, with_ends
 from hpo.sampling.seeds import Purpose, generator
+from hpo.setbacks import after_divergence
 from hpo.space import Axis, Choice, Float, Scalar
 from hpo.trial import Trial, TrialState
 
@@ -171,8 +172,9 @@ def diverged(case: Case) -> Verdict | None:
         remedy = case.narrow(f" --range {rim.by_hand}")
     elif len(lost) == len(ended):
         remedy = "Mend what all choices share: the training itself, or a value in [fixed]"
-        if any(not isinstance(axis, Choice) for axis in case.stage.space.axes.values()):
-            remedy = case.narrow(" --range NAME=LOW:HIGH")
+        if cure := after_divergence(case.stage.space):
+            why, option = cure
+            remedy = f"{why}: {case.narrow(f' {option}')}"
     status: Status = "fail" if len(lost) >= _MOSTLY_DIVERGED * len(ended) else "warn"
     return Verdict("diverged", status, message, remedy)
 

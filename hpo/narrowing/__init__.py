@@ -2,7 +2,7 @@
 
 `decide` is the seam, `Decision.rule` says which rule spoke behind it. Reading order: decision (the
 words), next_space, posterior (the default rule), optimum, surrogate; book (the other rule);
-evidence, ruler.
+evidence, failures, ruler.
 """
 
 from hpo.narrowing.decision import (
@@ -17,6 +17,7 @@ from hpo.narrowing.decision import (
     Side,
 )
 from hpo.narrowing.evidence import needed, parameters, usable
+from hpo.narrowing.failures import missing
 from hpo.narrowing.next_space import decide
 from hpo.narrowing.ruler import default_limits
 
@@ -32,6 +33,7 @@ __all__ = [
     "Side",
     "decide",
     "default_limits",
+    "missing",
     "needed",
     "parameters",
     "usable",

@@ -18,6 +18,7 @@ from hpo.narrowing.decision import (
     compared,
 )
 from hpo.narrowing.evidence import Evidence
+from hpo.narrowing.failures import Ground
 from hpo.narrowing.ruler import text, with_ends
 from hpo.space import Axis, Choice, Int, Space
 from hpo.trial import Trial
@@ -45,7 +46,8 @@ def decide(
     Args:
         space: The space that was searched.
         trials: The evidence, of this stage and its ancestors, from any sampler. Used are those
-            inside the space that are COMPLETE, diverged ones included, or PRUNED with a value.
+            inside the space that are COMPLETE, diverged ones included, or PRUNED with a value; and
+            all that failed, where they show that a range ends, see `failures`.
         direction: "maximize" or "minimize".
         limits: How far each range may grow; a parameter that is not named does not grow.
         rng: The source of all chance: the same state decides the same.
@@ -60,11 +62,13 @@ def decide(
             with the mean of its replicates' values.
 
     Raises:
-        NotEnoughTrials: Fewer than `needed` usable settings, and no range was set by hand.
+        NotEnoughTrials: Fewer than `needed` usable settings, and no range was set by hand, nor ends
+            where failures show it.
         DefinitionError: A range set by hand cannot be used.
     """
     by_hand = {name: _by_hand(space, name, ends) for name, ends in (ranges or {}).items()}
-    evidence = Evidence.of(space, trials, direction, replicates)
+    ground = Ground.of(space, trials, direction, replicates, keep, by_hand)
+    evidence = ground.evidence
     decisions: dict[str, AxisDecision] = {}
     warnings: list[str] = []
     gain = stop = None
@@ -73,13 +77,16 @@ def decide(
         warnings += _left_out(name, axis, evidence, keep)
     rest = [name for name in space if name not in by_hand]
     if len(evidence.usable) < evidence.needed:
-        if not by_hand:
+        if not by_hand and not ground.enough:
             raise NotEnoughTrials(len(evidence.usable), evidence.needed, evidence.parameters)
         what = "trials" if replicates == 1 else "settings"
         excuse = (
             f"{len(evidence.usable)} {what} are too few to decide, {evidence.needed} are needed"
         )
-        decisions |= {name: compared(space[name], space[name], excuse, {}) for name in rest}
+        for name in rest:
+            axis = ground.space[name]
+            why = f"{len(evidence.usable)} {what} are too few to say more"
+            decisions[name] = compared(axis, axis, excuse if axis == space[name] else why, {})
     else:
         needed_choices = [
             (parent, value)
@@ -94,11 +101,20 @@ def decide(
             from hpo.narrowing import posterior
 
             settings = [trial.params for trial in keep]
-            question = posterior.Question(rest, limits, noise, chance, settings, needed_choices)
+            question = posterior.Question(
+                rest,
+                ground.limits(limits),
+                noise,
+                chance,
+                settings,
+                needed_choices,
+                {name: ground.failing(name) for name in rest},
+            )
             answer = posterior.decide(evidence, question, rule, rng)
             decisions |= answer.axes
             warnings += answer.warnings
             gain, stop = answer.gain, answer.stop
+    decisions |= {name: ground.told(name, decisions[name]) for name in rest}
     decisions, new_space = _fit_conditions(space, decisions)
     elites = evidence.winners[: (rule.top or book.TOP) if rule.name == "book" else 1]
     kept = () if rule.name == "book" else keep

@@ -19,7 +19,7 @@ How often it loses the optimum, benchmarks/narrowing.py measures; two basins are
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ _OTHER_HALF = 0.02  # share of the optima that may lie far from an edge that the
 _WORTHWHILE = 0.25  # part of the noise that another stage must be expected to gain
 _LEVEL = 0.05  # of the test whether all results are alike
 _SIDES: tuple[Side, Side] = ("lower", "upper")
+_BEYOND: dict[Side, str] = {"lower": "below", "upper": "above"}
 _OPPOSITE: dict[Side, Side] = {"lower": "upper", "upper": "lower"}
 
 
@@ -81,6 +82,7 @@ class Question:
         chance: The value that guessing reaches; None if it is not known.
         keep: Settings that must stay inside, beside the best.
         needed: Choices that must stay, with the name of their parameter.
+        failing: The sides of each range beyond which the objective fails.
     """
 
     names: Collection[str]
@@ -89,6 +91,7 @@ class Question:
     chance: float | None = None
     keep: Sequence[Mapping[str, Any]] = ()
     needed: Collection[tuple[str, Scalar]] = ()
+    failing: Mapping[str, Collection[Side]] = field(default_factory=dict)
 
     def limit(self, name: str, axis: Numeric) -> tuple[float, float]:
         """Return how far a range may grow."""
@@ -129,7 +132,7 @@ def decide(evidence: Evidence, question: Question, rule: Rule, rng: np.random.Ge
             values += [value for parent, value in question.needed if parent == name]
             decisions[name] = _choice(axis, name, optimum, values)
         else:
-            reach = Reach.of(axis, name, optimum, trials, values)
+            reach = Reach.of(axis, name, optimum, trials, values, question.failing.get(name, ()))
             decisions[name], stuck = _numeric(axis, name, reach, question, rule)
             warnings += stuck
     gain = next((unit * known.gain for known in optima if known.space == evidence.space), None)
@@ -169,7 +172,8 @@ class Reach:
     hull: tuple[float, float]  # the same as positions, whole cells
     inside: tuple[float, float]  # lowest and highest value that must remain
     edges: Mapping[Side, float]  # the probability that the optimum lies at each edge
-    losses: Mapping[Side, float]  # what the half at each side is worth, in sd of the scores
+    halves: Mapping[Side, float]  # the probability that it lies in the half at each side
+    losses: Mapping[Side, float]  # what that half is worth, in sd of the scores
     lean: Side | None
     cliffs: Mapping[Side, float]  # where training first diverges beyond the hull
     optima: Sequence[float]  # the shares of the optima in equal parts of the range
@@ -182,6 +186,7 @@ class Reach:
         optimum: Optimum,
         trials: Sequence[Trial],
         values: Sequence[float],
+        failing: Collection[Side],
     ) -> Reach:
         """Measure one axis.
 
@@ -191,6 +196,7 @@ class Reach:
             optimum: The optima that were drawn.
             trials: Those that have the parameter.
             values: Its values in the settings that must remain.
+            failing: The sides beyond which the objective fails.
         """
         low, high = (axis.from_unit(u) for u in optimum.hull(name))
         hull = cell(axis, low)[0], cell(axis, high)[1]
@@ -204,7 +210,7 @@ class Reach:
             "lower": float((column <= zones["lower"]).mean()),
             "upper": float((column >= 1.0 - zones["upper"]).mean()),
         }
-        half: dict[Side, float] = {
+        halves: dict[Side, float] = {
             "lower": float((column < 0.5).mean()),
             "upper": float((column > 0.5).mean()),
         }
@@ -215,14 +221,15 @@ class Reach:
             for side in _SIDES
             if edges[side] > _MOST
             # On an axis that matters little, optima crowd at both of its edges, or at any.
-            and half[_OPPOSITE[side]] <= _OTHER_HALF
+            and halves[_OPPOSITE[side]] <= _OTHER_HALF
             and losses[side] >= MATTERS
             and side not in rims
+            and side not in failing
         ]
         inside = min(low, *values), max(high, *values)
         lean = leaning[0] if leaning else None
         optima = optimum.shares(name)
-        return cls((low, high), hull, inside, edges, losses, lean, rims, optima)
+        return cls((low, high), hull, inside, edges, halves, losses, lean, rims, optima)
 
     def box(self, axis: Numeric) -> tuple[float, float]:
         """Return what remains of the axis, in positions."""
@@ -279,16 +286,30 @@ def _reason(axis: Numeric, new: Numeric, reach: Reach, stuck: str | None) -> str
         phrase = f"with a probability of {share:.0f} % the optimum lies at the {reach.lean} edge"
         return f"{phrase}, but {stuck}" if stuck else phrase
     if new == axis and reach.hull[1] - reach.hull[0] > _WORTH:
-        return "the optimum may lie anywhere in the range"
+        return _why_kept(reach)
     low, high = (text(axis, value) for value in reach.values)
     phrase = (
         f"the optimum lies at {low}"
         if low == high
         else f"the optimum lies between {low} and {high}"
     )
-    for side in reach.cliffs:
-        phrase += f", training diverges {'above' if side == 'upper' else 'below'}"
-    return phrase + ", too wide to cut much" * (new == axis)
+    return phrase + _cliffs(reach) + ", too wide to cut much" * (new == axis)
+
+
+def _why_kept(reach: Reach) -> str:
+    side = max(_SIDES, key=lambda side: reach.edges[side])
+    if reach.edges[side] <= _MOST:
+        return "the optimum may lie anywhere in the range"
+    crowded = f"{100 * reach.edges[side]:.0f} % of the optima lie at the {side} edge"
+    if reach.losses[side] < MATTERS:
+        return f"{crowded}, but they may lie anywhere at little cost"
+    if (other := reach.halves[_OPPOSITE[side]]) > _OTHER_HALF:
+        return f"{crowded}, but {100 * other:.0f} % in the {_OPPOSITE[side]} half"
+    return crowded + _cliffs(reach)
+
+
+def _cliffs(reach: Reach) -> str:
+    return "".join(f", training diverges {_BEYOND[side]}" for side in reach.cliffs)
 
 
 def _choice(axis: Choice, name: str, optimum: Optimum, wanted: Sequence[Scalar]) -> AxisDecision:

@@ -141,7 +141,9 @@ def test_divergence_of_another_cause_is_no_edge() -> None:
     ]
     assert told("diverged", study(X, inside))[:2] == ("warn", "27 of 60 trials diverged")
     everything = study(X, rows(40, 40, diverged_at=3), validation=100)
-    assert told("diverged", everything)[2] == ("hpo narrow 1 --range NAME=LOW:HIGH")
+    assert told("diverged", everything)[2] == (
+        "Give another range than the old one: hpo narrow 1 --range x=0:1"
+    )
     assert asked("flat", everything) is None
 
 

@@ -228,6 +228,19 @@ def test_an_axis_on_which_nothing_depends_is_not_widened_for_a_trace() -> None:
     assert wd.action != "widen"
 
 
+def test_a_range_that_is_kept_although_optima_crowd_at_its_edge_says_why() -> None:
+    space = Space({"lr": LR, "weight_decay": WD})
+    trials = sampled(space, noisy(log_peak(1e-4), 0.02, 2), 60, 2)
+    wd = decided(space, trials, noise=0.02).axes["weight_decay"]
+    assert wd.action == "keep"
+    crowd = r"\d+ % of the optima lie at the upper edge, but "
+    assert re.fullmatch(crowd + "they may lie anywhere at little cost", wd.reason)
+    rising = sampled(XY, noisy(lambda p: hill(p) + 0.03 * p["y"], 0.02, 3), 60, 3)
+    y = decided(XY, rising, noise=0.02, limits=FAR).axes["y"]
+    assert y.action == "keep"
+    assert re.fullmatch(crowd + r"\d+ % in the lower half", y.reason)
+
+
 def test_an_optimum_near_an_edge_is_not_beyond_it() -> None:
     trials = swept(UNIT, noisy(lambda x: 0.9 - (x - 0.1) ** 2, 0.05))
     decision = one(UNIT, trials, noise=0.05, limits=FAR)

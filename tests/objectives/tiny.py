@@ -290,3 +290,10 @@ def broken_later(params, run):
         run.report(1, score=math.nan if sign.read_text() == "diverge" else 0.5)
         raise ValueError("broken")
     return math.log10(params["x"])
+
+
+def bounded(params, run):
+    """Better with more momentum, of which there can be no more than 1."""
+    if params["momentum"] >= 1:
+        raise ValueError(f"momentum {params['momentum']:.3f} is not below 1")
+    return params["momentum"]
