@@ -30,8 +30,8 @@ _OWN = ("error", "diverged")
 
 _LEVEL = 0.002
 """Of each end of each range. Simulated with 30 to 100 trials and one to five ranges: of stages with
-5 % random failures up to 2 % are cut, with 50 % up to 6 %. Two failures beyond all others suffice
-from 33 trials on, if no other failed."""
+5 % random failures up to 2 % are cut, with 50 % up to 6 %. With 33 trials or more, two failures
+beyond all others suffice, if no other failed."""
 
 _NONE_MUST_STAY = (math.inf, -math.inf)  # the best lie inside anyway
 

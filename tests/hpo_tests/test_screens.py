@@ -320,7 +320,7 @@ def test_closed_streams(home, command, closed, code, printed):
 def test_stages_of_which_one_fails_too_often(home):
     place(home, "some:train", search={"trials": 30})
     (home / "some.py").write_text(
-        "def train(params, run):\n    assert params['x'] > 1e-5\n    return params['x']\n"
+        "def train(params, run):\n    assert run.seed % 4\n    return params['x']\n"
     )
     started = done("start", "my.toml", "--stages", 2)
     assert started.stdout.startswith("Best five\n")
