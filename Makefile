@@ -31,9 +31,12 @@ book: $(VENV)/installed
 	$(BIN)/python docs/chapter6.py
 
 bench: $(VENV)/installed
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/job.py
+	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/storage.py
-	$(BIN)/python benchmarks/confirm.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/confirm.py
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from hpo.catalog import find_definition
+from hpo.errors import DataError
 from studies import mlp, splits
 
 Work = Callable[[], object]
@@ -46,7 +47,10 @@ def settings(lr: float = 0.01, weight_decay: float = 1e-6) -> dict[str, Any]:
 
 def data() -> splits.Split:
     fixed = settings()
-    return splits.load(fixed["data"], samples=fixed["samples"], validation=fixed["validation"])
+    try:
+        return splits.load(fixed["data"], samples=fixed["samples"], validation=fixed["validation"])
+    except DataError as error:
+        raise SystemExit(str(error)) from None
 
 
 def by_core() -> Work:
