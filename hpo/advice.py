@@ -42,7 +42,10 @@ def advise(summary: Summary, stage: Stage) -> Advice:
     """
     study = summary.study
     if not stage.searches:
-        return Advice(f"best {study.id}")
+        search = advise(summary, summary.searches[-1]) if summary.searches else None
+        # What was confirmed is the best of what was searched, wherever the optimum is.
+        unfinished = search is not None and (search.leans or search.command.startswith("resume"))
+        return search if search is not None and unfinished else Advice(f"best {study.id}")
     if next_stage.compares(stage):
         return Advice(f"plot {study.id}")
     own, seen = summary.of(stage), next_stage.evidence(summary, stage)
@@ -66,7 +69,8 @@ def advise(summary: Summary, stage: Stage) -> Advice:
     if decision.stop is not None:
         hopeless = decision.stop == narrowing.NOTHING_LEARNS
         return Advice(f"{'check' if hopeless else 'confirm'} {study.id}")
-    if stage.sampler not in sampling.UNIFORM and not decision.grows:
+    enough = decision.trials >= narrowing.needed(stage.space)  # and not failures alone
+    if stage.sampler not in sampling.UNIFORM and enough and not decision.grows:
         # It has followed the best trials: what is left is to make sure of them.
         return Advice(f"confirm {study.id}")
     return Advice(f"narrow {study.id}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpo import tracebacks
 from hpo.narrowing.lean import by_hand
-from hpo.narrowing.ruler import Numeric, with_ends
+from hpo.narrowing.ruler import Numeric, default_limits, grown, with_ends
 from hpo.space import Choice, Space
 from hpo.study import Stage, Study
 from hpo.trial import Trial, TrialState
@@ -47,9 +47,10 @@ def nothing_scored(
         return None
     all_of_them = f"all {len(counted)} trials of stage {stage.number}"
     if all(trial.diverged for trial in counted):
-        cure = after_divergence(stage.space)
+        cure = after_divergence(stage.space, study.definition.space)
         if cure is None:
-            return Setback(f"{all_of_them} diverged", f"show {study.id}")
+            told = f"{all_of_them} diverged. {to_mend(stage.space)}. Look at what there is"
+            return Setback(told, f"show {study.id}")
         why, option = cure
         return Setback(f"{all_of_them} diverged. {why}", _narrow(study, stage, option))
     if all(trial.state is TrialState.FAIL for trial in counted) and (error := _first(counted)):
@@ -86,19 +87,39 @@ def mostly_failed(
     return Setback(told, _narrow(study, stage, option))
 
 
-def after_divergence(space: Space) -> tuple[str, str] | None:
+def after_divergence(space: Space, first: Space) -> tuple[str, str] | None:
     """Return what to try where every trial diverged, with the option of `narrow` for it.
 
-    None where no parameter has a range.
+    Of a learning rate its lower half, then what lies below; None where that diverged too, or no
+    parameter has a range.
+
+    Args:
+        space: The space that diverged.
+        first: The one that the study began with.
     """
     ranges = {n: axis for n, axis in space.axes.items() if not isinstance(axis, Choice)}
     for name in _RATES:
-        if name in ranges and (lower := _lower_half(ranges[name])) != ranges[name]:
-            why = f"Mostly the cause is too large a learning rate; the lower half of {name}"
-            return why, f"--range {by_hand(name, lower)}"
+        if name not in ranges:
+            continue
+        axis, begun = ranges[name], first[name]
+        assert not isinstance(begun, Choice)
+        what, lower = "the lower half of", _lower_half(axis)
+        if axis.high < begun.high or lower == axis:
+            what, lower = "below the old range of", _below(axis)
+        if axis.low < begun.low or lower == axis:
+            return None
+        why = f"Mostly the cause is too large a learning rate; {what} {name}"
+        return why, f"--range {by_hand(name, lower)}"
     for name, axis in ranges.items():
         return "Give another range than the old one", f"--range {by_hand(name, axis)}"
     return None
+
+
+def to_mend(space: Space) -> str:
+    """Return what to mend where every trial diverged and no other range is left to try."""
+    if all(isinstance(axis, Choice) for axis in space.axes.values()):
+        return "Mend what all choices share: the training itself, or a value in [fixed]"
+    return "Mend the training: smaller learning rates diverge, too"
 
 
 def _narrow(study: Study, stage: Stage, option: str) -> str:
@@ -115,6 +136,11 @@ def _lower_half(axis: Numeric) -> Numeric:
     if not axis.discrete and axis.low < (short := float(f"{middle:.2g}")) < axis.high:
         middle = short
     return with_ends(axis, axis.low, middle) if middle > axis.low else axis
+
+
+def _below(axis: Numeric) -> Numeric:
+    further = grown(axis, axis, "lower", default_limits(Space({"x": axis}))["x"])
+    return with_ends(axis, further.low, axis.low) if further.low < axis.low else axis
 
 
 def _where_trials_succeed(

@@ -128,7 +128,11 @@ def outlook(summary: Summary, stage: Stage, storage: str | None) -> None:
                 err.print(f"No trial gave a result: {lost}.{why}")
             else:  # a trial may have: its setting has lost too many of its seeds
                 err.print(f"No setting has a result: of {counts.counted} trials, {lost}.{why}")
-            err.print("Mend the objective or its ranges, and start again.")
+            cure = advise(summary, stage)
+            if cure.leads_on:
+                err.print(f"Next: hpo {cure.command}{suffix}", soft_wrap=True)
+            else:
+                err.print("Mend the objective or its ranges, and start again.")
             return
     else:
         err.print(f"Recommended: {words.settings(best.params)} – {_reached(summary, best)}.")

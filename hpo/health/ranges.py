@@ -13,7 +13,7 @@ from hpo.narrowing.influence import influence
 from hpo.narrowing.lean import by_hand, leans
 from hpo.narrowing.ruler import Numeric, cell, text, with_ends
 from hpo.sampling.seeds import Purpose, generator
-from hpo.setbacks import after_divergence
+from hpo.setbacks import after_divergence, to_mend
 from hpo.space import Axis, Choice, Float, Scalar
 from hpo.trial import Trial, TrialState
 
@@ -33,6 +33,8 @@ def flat(case: Case) -> Verdict | None:
     """Whether the results differ by more than their noise, and from guessing."""
     decision = case.decision
     if decision is None or not case.evidence.winners:  # all diverged, which another check tells
+        return None
+    if decision.trials < narrowing.needed(case.stage.space):  # failures alone have decided
         return None
     completed = (t for t in case.evidence.usable if t.state is TrialState.COMPLETE)
     values = [t.value for t in completed if t.value is not None]
@@ -171,8 +173,8 @@ def diverged(case: Case) -> Verdict | None:
     if rim is not None:
         remedy = case.narrow(f" --range {rim.by_hand}")
     elif len(lost) == len(ended):
-        remedy = "Mend what all choices share: the training itself, or a value in [fixed]"
-        if cure := after_divergence(case.stage.space):
+        remedy = to_mend(case.stage.space)
+        if cure := after_divergence(case.stage.space, case.study.definition.space):
             why, option = cure
             remedy = f"{why}: {case.narrow(f' {option}')}"
     status: Status = "fail" if len(lost) >= _MOSTLY_DIVERGED * len(ended) else "warn"

@@ -9,6 +9,9 @@ from hpo.narrowing import NOTHING_LEARNS
 from hpo.objective import share_error
 from hpo.summary import SMALL_VALIDATION, standard_error
 
+_PLAIN = 5
+"""Seeds that are no coincidence any more if they give equal scores."""
+
 _TINY_VALIDATION = 100
 """That of chapter 6 of the book, and the noisiest that benchmarks/narrowing.py simulates: with
 less, nobody has measured how often a range loses the optimum."""
@@ -88,7 +91,10 @@ def _confirmed(case: Case) -> Verdict | None:
     message = f"confirmed with {best.seeds} fresh seeds: {interval.mean:.3g}, "
     if interval.low is None or interval.high is None:
         message += "the same with each, which does not tell how far others would differ"
-        more = f" --seeds {min(2 * best.seeds, MOST)}"
+        if best.seeds >= _PLAIN:
+            remedy = "The seed seems to change nothing: use run.seed for weights and batches"
+            return Verdict("noise", "warn", message, remedy)
+        more = f" --top {len(found)} --seeds {_PLAIN}"
         return Verdict("noise", "warn", message, case.confirm + more)
     message += f"with 95 % between {interval.low:.3g} and {interval.high:.3g}"
     tied = sum(said.tied for _, said in scored[1:])

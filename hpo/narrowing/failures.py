@@ -77,7 +77,10 @@ class Ground:
         """
         evidence = Evidence.of(space, trials, direction, replicates)
         failed, sound = _settings(trials, replicates)
-        ends, shown = _ends(evidence, failed, sound, keep, set(by_hand))
+        found, shown = _ends(evidence, failed, sound, keep)
+        # What a range set by hand explains, no other has to.
+        given = set(by_hand)
+        ends = {(name, side): end for (name, side), end in found.items() if name not in given}
         left = _without(space, ends)
         inside = sum(space.contains(trial.params) for trial in shown)
         if left != space:
@@ -179,7 +182,6 @@ def _ends(
     failed: Sequence[Trial],
     sound: Sequence[Trial],
     keep: Iterable[Trial],
-    by_hand: set[str],
 ) -> tuple[dict[tuple[str, Side], float], list[Trial]]:
     """Return the ends of ranges beyond which trials fail, with the failures there.
 
@@ -191,7 +193,7 @@ def _ends(
         found = []
         for name, axis in evidence.space.axes.items():
             best = [t.params[name] for t in (*evidence.best(name), *kept) if name in t.params]
-            if isinstance(axis, Choice) or name in by_hand or not best:
+            if isinstance(axis, Choice) or not best:
                 continue
             tried = [(t.params[name], True) for t in left if name in t.params]
             tried += [(t.params[name], False) for t in sound if name in t.params]

@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from made_studies import confirmed, grown_to_its_limit, study
@@ -12,6 +13,7 @@ from hpo.advice import advise
 from hpo.health import verdicts
 from hpo.space import Choice, Space
 from hpo.summary import Summary
+from hpo.trial import TrialState
 
 LOG = Space({"lr": LR})
 
@@ -90,6 +92,28 @@ def test_a_comparison_is_looked_at_and_a_confirmation_is_the_end() -> None:
     settled = confirmed(found, [{"lr": 1e-4}, {"lr": 1e-3}], [[0.9, 0.8], [0.5, 0.6]])
     assert advised(settled) == "hpo best 1"
     assert advise(settled, settled.last).settles
+
+
+def test_what_was_confirmed_does_not_hide_an_optimum_outside_nor_too_few_trials() -> None:
+    for n, command in ((100, "hpo narrow 1"), (12, "hpo resume 1 --trials 30")):
+        found = study(LOG, sampled(LOG, log_peak(1.0), n=n), sampler="tpe")
+        settled = confirmed(found, [{"lr": 9e-3}, {"lr": 8e-3}], [[0.9, 0.8], [0.5, 0.6]])
+        assert advised(settled) == command
+        assert not advise(settled, settled.last).settles
+
+
+def test_a_search_that_failed_for_the_most_part_is_not_confirmed_but_cut() -> None:
+    space = Space({"x": UNIT})
+    trials = [
+        replace(t, value=None, state=TrialState.FAIL, reason="error", error="E: no")
+        if t.params["x"] > 0.4
+        else t
+        for t in sampled(space, lambda p: -((p["x"] - 0.2) ** 2), n=40)
+    ]
+    found = study(space, trials, sampler="tpe")
+    assert sum(t.value is not None for t in trials) < 30
+    assert advised(found) == "hpo narrow 1"
+    assert not [each for each in verdicts(found, {}) if each.check == "flat"]
 
 
 def test_a_cliff_is_no_edge() -> None:

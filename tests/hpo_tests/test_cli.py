@@ -395,7 +395,7 @@ def test_all_trials_failing(home):
     # Only the first one, as it happens, and once more at the end.
     assert started.stderr.count("RuntimeError") == 2
     assert "No trial gave a result: 3 failed. The first error: RuntimeError" in started.stderr
-    assert started.stderr.endswith("Mend the objective or its ranges, and start again.\n")
+    assert started.stderr.endswith("Next: hpo show 1 --debug\n")
     assert "Traceback" not in started.stderr
 
 

@@ -389,7 +389,7 @@ def test_the_table_of_finalists():
     assert "Recommended: x " in told.stderr
     assert ", mean of 4 fresh seeds (trial 2/" in told.stderr
     assert "Gain" not in told.stderr
-    assert "Next: hpo best 1" in told.stderr
+    assert "Next: hpo resume 1 --trials 30" in told.stderr  # ten trials are not all
     assert table in done("show", 1).stdout
     assert done("best", 1).stdout.endswith(table)
 

@@ -177,6 +177,19 @@ def test_a_range_set_by_hand_is_not_cut() -> None:
     assert ends(decision.space["momentum"]) == (0.5, 1.2)
 
 
+def test_what_a_range_set_by_hand_explains_no_other_has_to() -> None:
+    # As if low dropouts had been tried with large momenta alone.
+    trials = [
+        replace(t, params={**t.params, "dropout": 0.1 * t.params["dropout"]})
+        if t.params["momentum"] >= 1
+        else replace(t, params={**t.params, "dropout": 0.1 + 0.8 * t.params["dropout"]})
+        for t in failing(sampled(WIDE, legal))
+    ]
+    decision = decided(WIDE, trials, ranges={"momentum": (0.5, 1.2)})
+    assert ends(decision.space["dropout"])[0] == 0.0
+    assert "fails" not in decision.axes["dropout"].reason
+
+
 def test_where_nothing_learns_no_range_grows_into_failures() -> None:
     def score(p: Mapping[str, Any]) -> float:
         return math.nan if p["momentum"] >= 1 else 0.1

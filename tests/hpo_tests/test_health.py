@@ -478,8 +478,10 @@ def test_confirmed_by_equal_scores() -> None:
         "warn",
         "confirmed with 2 fresh seeds: 0.92, the same with each, which does not tell how far "
         "others would differ",
-        "hpo confirm 1 --seeds 4",
+        "hpo confirm 1 --top 2 --seeds 5",
     )
+    remedy = told("noise", confirmed(study(X, trials), settings, [[0.92] * 5, [0.91] * 5]))[2]
+    assert remedy == "The seed seems to change nothing: use run.seed for weights and batches"
 
 
 # Duplicates --------------------------------------------------------------------------------------

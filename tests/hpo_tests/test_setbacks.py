@@ -144,6 +144,21 @@ def test_the_cure_of_divergence_has_a_real_name(axes: Mapping[str, Any], command
     assert advise(found, found.last).command == command
 
 
+def test_smaller_learning_rates_have_an_end() -> None:
+    first = Space({"lr": LR, "wd": UNIT})
+    for lr, command in (
+        (LR, "narrow 1 --from-stage 1 --range lr=1e-06:0.0001"),
+        (replace(LR, high=1e-4), "narrow 1 --from-stage 1 --range lr=1e-07:1e-06"),
+        (replace(LR, low=1e-7, high=1e-6), "show 1"),
+    ):
+        space = Space({"lr": lr, "wd": UNIT})
+        found = study(space, sampled(space, lambda p: math.nan, 30))
+        about = replace(found.study.definition, space=first)
+        found = replace(found, study=replace(found.study, definition=about))
+        assert advise(found, found.last).command == command
+    assert "Mend the training: smaller learning rates diverge, too" in told(found, nothing_scored)
+
+
 def test_one_score_is_enough_to_go_on() -> None:
     for value, reason in ((0.5, None), (None, "lost")):
         trials = [failed(t) for t in sampled(SPACE, lambda p: 0.5, 30)]
