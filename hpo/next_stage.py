@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hpo import narrowing, sampling, setbacks
 from hpo.definition import Definition
 from hpo.errors import NotEnoughTrials, StateError, UsageError
 from hpo.narrowing import DEFAULT_RULE, Decision, Rule
+from hpo.narrowing.lean import leans
 from hpo.noise import result_noise
 from hpo.objective import chance_level
 from hpo.search import MOST_TRIALS
@@ -167,7 +168,7 @@ def decided(
 
     study = summary.study
     definition = study.definition
-    return narrowing.decide(
+    decision = narrowing.decide(
         stage.space,
         seen,
         direction=definition.direction,
@@ -180,6 +181,13 @@ def decided(
         keep=_kept(summary, stage),
         replicates=stage.seeds,
     )
+    found = leans(decision, definition.limits or {})
+    stuck = tuple(
+        f"{lean.sentence[0].upper()}{lean.sentence[1:]}. Set a range by hand: {lean.by_hand}"
+        for lean in found
+        if lean.blocked and not lean.outermost
+    )
+    return replace(decision, warnings=(*decision.warnings, *stuck)) if rule.widen else decision
 
 
 def evidence(summary: Summary, stage: Stage) -> list[Trial]:

@@ -159,6 +159,9 @@ def _where_trials_succeed(
         if outside >= MOSTLY_FAILED * len(failed):
             if not axis.discrete:
                 low, high = _short(low), _short(high)
+            # An end stays where nothing failed beyond it.
+            low = low if min(there) < low else axis.low
+            high = high if max(there) > high else axis.high
             options.append((outside, f"--range {by_hand(name, with_ends(axis, low, high))}"))
     return max(options, key=lambda option: option[0], default=(0, None))[1]
 

@@ -33,7 +33,7 @@ from hpo.narrowing.decision import (
     Side,
     compared,
 )
-from hpo.narrowing.evidence import Evidence, cliffs, edge
+from hpo.narrowing.evidence import Evidence, cliffs
 from hpo.narrowing.optimum import Optimum
 from hpo.narrowing.ruler import Numeric, cell, decades, grown, natural, shrunk, text
 from hpo.narrowing.surrogate import Array, in_units, unit_of
@@ -110,7 +110,6 @@ def decide(evidence: Evidence, question: Question, rule: Rule, rng: np.random.Ge
         return _flat(evidence, question, rule, unit * float(scores.mean()))
 
     decisions: dict[str, AxisDecision] = {}
-    warnings: list[str] = []
     optima: list[Optimum] = []
     for name in question.names:
         axis, trials = evidence.space[name], evidence.having(name)
@@ -133,12 +132,11 @@ def decide(evidence: Evidence, question: Question, rule: Rule, rng: np.random.Ge
             decisions[name] = _choice(axis, name, optimum, values)
         else:
             reach = Reach.of(axis, name, optimum, trials, values, question.failing.get(name, ()))
-            decisions[name], stuck = _numeric(axis, name, reach, question, rule)
-            warnings += stuck
+            decisions[name] = _numeric(axis, name, reach, question, rule)
     gain = next((unit * known.gain for known in optima if known.space == evidence.space), None)
     grows = any(decision.action == "widen" for decision in decisions.values())
     stop = None if grows else _not_worth_it(gain, question.noise)
-    return Answer(decisions, warnings, gain, stop)
+    return Answer(decisions, (), gain, stop)
 
 
 def _not_worth_it(gain: float | None, noise: float | None) -> str | None:
@@ -247,19 +245,18 @@ class Reach:
 
 def _numeric(
     axis: Numeric, name: str, reach: Reach, question: Question, rule: Rule
-) -> tuple[AxisDecision, list[str]]:
+) -> AxisDecision:
     low, high = reach.box(axis)
     cut = new = shrunk(axis, (low, high), reach.inside)
     if cut.low == cut.high:  # one value, and a cliff right beside it
         cut = new = axis
-    stuck, warned = None, False
+    stuck = None
     if reach.lean is not None:
         limits = question.limit(name, axis)
         new = grown(axis, cut, reach.lean, limits) if rule.widen else cut
         if new == cut:
             stuck = "its limit is reached" if rule.widen else "widening is switched off"
-            warned = not natural(axis, reach.lean, limits)
-            if not warned:
+            if natural(axis, reach.lean, limits):
                 stuck = "nothing lies beyond it"
     numbers = {
         "hull": list(reach.values),
@@ -270,14 +267,7 @@ def _numeric(
         "cliff": dict(reach.cliffs),  # a position, like `kept`
         "optima": list(reach.optima),
     }
-    decision = compared(axis, new, _reason(axis, new, reach, stuck), numbers)
-    if not warned:
-        return decision, []
-    assert reach.lean is not None
-    return decision, [
-        f"{name} leans on its {reach.lean} edge {edge(axis, reach.lean)}, but {stuck}. "
-        f"Set a range by hand with --range {name}=LOW:HIGH."
-    ]
+    return compared(axis, new, _reason(axis, new, reach, stuck), numbers)
 
 
 def _reason(axis: Numeric, new: Numeric, reach: Reach, stuck: str | None) -> str:

@@ -11,6 +11,8 @@ from made_trials import LR, UNIT, log_peak, sampled
 
 from hpo.advice import advise
 from hpo.health import verdicts
+from hpo.narrowing import Rule
+from hpo.next_stage import decided
 from hpo.space import Choice, Space
 from hpo.summary import Summary
 from hpo.trial import TrialState
@@ -44,6 +46,11 @@ def test_where_narrow_is_at_its_limit_the_next_command_moves_the_range_by_hand(
 ) -> None:
     found = grown_to_its_limit(study(LOG, sampled(LOG, log_peak(1.0)), sampler=sampler), "lr")
     assert advised(found) == remedy(found, "edge") == "hpo narrow 1 --range lr=1e-06:1"
+    (warning,) = decided(found, found.last, found.trials[0]).warnings
+    (lean,) = advise(found, found.last).leans
+    assert warning.lower() == f"{lean.sentence}. set a range by hand: --range lr=1e-06:1".lower()
+    off = decided(found, found.last, found.trials[0], rule=Rule(widen=False))
+    assert off.warnings == ()  # as asked
 
 
 def test_nobody_is_sent_beyond_limits_of_his_own() -> None:
@@ -52,6 +59,7 @@ def test_nobody_is_sent_beyond_limits_of_his_own() -> None:
         found = study(LOG, trials, sampler=sampler, limits=limits)
         assert advised(found) == command
         assert remedy(found, "edge") is None
+        assert decided(found, found.last, trials).warnings == ()
 
 
 def test_an_optimum_inside_is_narrowed_after_random_search_and_confirmed_after_tpe() -> None:
