@@ -51,8 +51,8 @@ HEAD = """\
 Every experiment of chapter 6 of *Deep Learning from Scratch* (Koki Saitoh, 2016) is a study here:
 run by the same service, stored in the same database, with its figure and its *findings*: what the
 book says or what one would conclude from it, what was measured, and whether it holds. Where the
-book gives no number, such as for "almost" or "as good", the yardstick is ours. What compares
-contenders holds only if it does with every seed.
+book gives no number, such as for "almost" or "as good", the yardstick is ours. Where
+contenders are said to be ahead, they are with every seed, unless means or a count are given.
 `hpo start ch06/NAME` runs one, `hpo plot` draws its figure, `hpo show` prints its findings. Most
 take MNIST (`hpo data fetch mnist`); with `--quick` they are small enough for the digits that are
 installed, where some findings come out differently.

@@ -90,5 +90,6 @@ def figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
 
     sheet, (ax,) = drawing.sheet("The loss with six optimizers", 1, 1, panel=(7, 4))
     drawing.losses(ax, trials, curves, "optimizer")
-    ax.set_ylim(0, 1)
+    if ax.dataLim.ymin < 1:  # else no curve would be seen
+        ax.set_ylim(0, 1)
     return sheet

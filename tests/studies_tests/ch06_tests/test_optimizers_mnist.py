@@ -33,3 +33,12 @@ def test_an_optimizer_gets_the_learning_rate_of_the_book(monkeypatch) -> None:
     rates = {name: study.train({"optimizer": name}, None) for name in ("sgd", "rmsprop", "adam")}
     assert rates == {"sgd": 0.01, "rmsprop": 0.01, "adam": 0.001}
     assert study.train({"optimizer": "adam", "lr": 0.1}, None) == 0.1  # somebody has set it
+
+
+def test_the_figure_shows_losses_of_any_size(experiment) -> None:
+    found = experiment(NAME)
+    (ax,) = study.figure(found.trials, found.curves).axes
+    assert ax.get_ylim() == (0, 1)
+    huge = found.curves.assign(train_loss=1e9 + found.curves["train_loss"])
+    (ax,) = study.figure(found.trials, huge).axes
+    assert ax.get_ylim()[1] > 1e9
